@@ -1,0 +1,209 @@
+//! The checked cluster: complete, and unable to hold nonsense. Everything right of it in the flow relies on that.
+//!
+//! Only [`super::load`] makes one from a file. What is optional in `cluster.toml` has its default settled here.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+
+use super::types::{
+    ClusterName, HostName, KubeVersion, LabelKey, LabelValue, Mac, PasswordHash, Release, Role, SshKey,
+    SystemUuid,
+};
+
+/// What `cluster.toml` describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Name of the cluster; part of labels and certificates.
+    pub name: ClusterName,
+    /// Kubernetes version.
+    pub kubernetes: KubeVersion,
+    /// Container runtime.
+    pub runtime: Runtime,
+    /// How kube-proxy programs the kernel.
+    pub proxy_mode: ProxyMode,
+    /// DNS domain of services, `cluster.local`.
+    pub domain: HostName,
+    /// Addresses of pods.
+    pub pod_cidr: Ipv4Net,
+    /// Addresses of services.
+    pub service_cidr: Ipv4Net,
+    /// The API's address, held by the load balancers (or by the masters where there are none).
+    pub vip: Ipv4Addr,
+    /// Vendor media to build on.
+    pub base: Base,
+    /// Who may log in.
+    pub access: Access,
+    /// The nodes' network.
+    pub network: Network,
+    /// Where components come from.
+    pub components: Components,
+    /// Serial console of all nodes, if any.
+    pub serial: Option<SerialConsole>,
+    /// Machines, by name.
+    pub nodes: BTreeMap<HostName, Node>,
+    /// Pools of workers without inventory, by name.
+    pub worker_pools: BTreeMap<HostName, WorkerPool>,
+}
+
+impl Cluster {
+    /// Nodes of one role, sorted by name.
+    pub fn nodes_of(&self, role: Role) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(move |node| node.role == role)
+    }
+
+    /// Nodes that run an etcd member, sorted by name.
+    pub fn etcd_members(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|node| node.etcd)
+    }
+
+    /// Address of the `kubernetes` service: the first of the service range.
+    pub fn api_service_ip(&self) -> Ipv4Addr {
+        nth_host(self.service_cidr, 1)
+    }
+
+    /// Address of cluster DNS: the tenth of the service range.
+    pub fn dns_service_ip(&self) -> Ipv4Addr {
+        nth_host(self.service_cidr, 10)
+    }
+
+    /// Port on which clients reach the API at the VIP. Load balancers of their own listen on 6443; where the masters hold
+    /// the VIP the API server has that port already, and the proxy listens on 16443.
+    pub fn api_port(&self) -> u16 {
+        if self.nodes_of(Role::Lb).next().is_some() { 6443 } else { 16443 }
+    }
+}
+
+/// Address number `n` of a network.
+fn nth_host(net: Ipv4Net, n: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(net.network()).wrapping_add(n))
+}
+
+/// Container runtime of the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// containerd with its CRI plugin.
+    Containerd,
+    /// Docker; through the kubelet's dockershim, Kubernetes up to 1.23.
+    Docker,
+}
+
+/// Back end of kube-proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// iptables rules.
+    Iptables,
+    /// nftables; Kubernetes 1.31 and kernel 5.13 on.
+    Nftables,
+    /// IP virtual server.
+    Ipvs,
+}
+
+/// Vendor media that kiln builds on. Paths are absolute, or relative to the folder of `cluster.toml` resolved already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Operating system release.
+    pub release: Release,
+    /// Install ISO.
+    pub iso: Option<PathBuf>,
+    /// Cloud image.
+    pub image: Option<PathBuf>,
+}
+
+/// Who may log in. Root is locked unless a key or a hash is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Keys for root.
+    pub ssh_keys: Vec<SshKey>,
+    /// Password of root, as a crypt(3) hash.
+    pub root_password_hash: Option<PasswordHash>,
+}
+
+/// The nodes' network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The subnet that all nodes and the VIP are in.
+    pub subnet: Ipv4Net,
+    /// Default gateway.
+    pub gateway: Option<Ipv4Addr>,
+    /// Name servers; may be empty.
+    pub dns: Vec<Ipv4Addr>,
+    /// Time servers, address or name; when empty the masters serve time to the others.
+    pub ntp: Vec<String>,
+}
+
+/// Where components come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Components {
+    /// Folder of component files, pinned by `kiln.lock`.
+    pub dir: Option<PathBuf>,
+}
+
+/// A serial console: `ttyS<port>` at `speed`, 8n1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SerialConsole {
+    /// Port number, 0 to 3.
+    pub port: u8,
+    /// Bits per second.
+    pub speed: u32,
+}
+
+/// One machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Host name, unique.
+    pub name: HostName,
+    /// Role; names the profile.
+    pub role: Role,
+    /// Address in the nodes' network, unique.
+    pub address: Ipv4Addr,
+    /// How the machine is known. At least one part is given.
+    pub identity: Identity,
+    /// Which disk to install to.
+    pub disk: DiskRule,
+    /// Whether it runs an etcd member. Masters do unless said otherwise.
+    pub etcd: bool,
+    /// Kubernetes labels besides those of the role.
+    pub labels: BTreeMap<LabelKey, LabelValue>,
+}
+
+/// How a machine is known; any part that matches is a match.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Permanent MAC address of one of its NICs; the one that carries the node's address.
+    pub mac: Option<Mac>,
+    /// SMBIOS system serial number.
+    pub serial: Option<String>,
+    /// SMBIOS system UUID.
+    pub uuid: Option<SystemUuid>,
+}
+
+/// Which disk to install to. All given parts must hold; what is left must be one disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskRule {
+    /// Serial number.
+    pub serial: Option<String>,
+    /// World wide name.
+    pub wwn: Option<String>,
+    /// Name below `/dev/disk/by-path`.
+    pub by_path: Option<String>,
+    /// Least size in bytes.
+    pub min_size: Option<u64>,
+    /// Greatest size in bytes.
+    pub max_size: Option<u64>,
+    /// Take the smallest of those that are left.
+    pub smallest: bool,
+}
+
+/// Workers that need no inventory: any machine that boots worker media joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerPool {
+    /// Name of the pool; host names are made from it and the machine's MAC.
+    pub name: HostName,
+    /// Which disk to install to.
+    pub disk: DiskRule,
+    /// Kubernetes labels of its nodes.
+    pub labels: BTreeMap<LabelKey, LabelValue>,
+}

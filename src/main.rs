@@ -1,0 +1,3 @@
+//! The kiln command: parse, dispatch, report.
+
+fn main() {}
