@@ -9,9 +9,18 @@
 //!                       cache, pki/
 //! ```
 
+// What every step speaks in.
 pub mod blob;
-pub mod cluster;
 pub mod digest;
 pub mod error;
 pub mod progress;
 pub mod tree;
+
+// The flow, in order.
+pub mod cluster;
+pub mod image;
+
+// The edges: command line and terminal.
+pub mod cli;
+pub mod command;
+pub mod report;

@@ -1,0 +1,29 @@
+//! The command line: clap types only. What a command does lies in [`crate::command`], one file each.
+
+use clap::{Parser, Subcommand};
+
+use crate::command;
+use crate::report::Color;
+
+/// Bakes the machines of a highly available Kubernetes cluster into install media.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, arg_required_else_help = true, max_term_width = 80)]
+pub struct Cli {
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+    /// Say nothing but warnings and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print what is generated from the program itself: man pages, completions, schema
+    #[command(hide = true)]
+    Docs(command::docs::Args),
+}
