@@ -13,6 +13,7 @@
 pub mod blob;
 pub mod digest;
 pub mod error;
+pub mod format;
 pub mod progress;
 pub mod tree;
 
