@@ -267,7 +267,7 @@ fn table_entry(image: &[u8], geometry: &Geometry, cluster: u32) -> u32 {
     match geometry.kind {
         FatType::Fat12 => {
             let pair = u32::from(le16(image, table + cluster * 3 / 2));
-            if cluster % 2 == 0 { pair & 0xfff } else { pair >> 4 }
+            if cluster.is_multiple_of(2) { pair & 0xfff } else { pair >> 4 }
         }
         FatType::Fat16 => u32::from(le16(image, table + cluster * 2)),
         FatType::Fat32 => le32(image, table + cluster * 4) & 0x0fff_ffff,

@@ -100,7 +100,7 @@ fn an_image_without_room_grows() {
         let old = vendor(dir.path(), bits, kib.max(256), options);
         let big: Vec<u8> = (0..40u32 << 20).map(|n| (n >> 9) as u8).collect();
         let new = rebuild(&old, &BTreeMap::from([("big.bin".to_owned(), big.clone())])).unwrap();
-        assert!(new.len() > old.len() && new.len() % 2048 == 0);
+        assert!(new.len() > old.len() && new.len().is_multiple_of(2048));
         assert_eq!(Fat::open(&new).unwrap().geometry().kind, Fat::open(&old).unwrap().geometry().kind);
         check(dir.path(), &new, "big.bin", &big);
         check(dir.path(), &new, "EFI/BOOT/grub.cfg", b"old menu\n");
