@@ -4,10 +4,11 @@
 //! before anything is read, so that whole layouts can be computed first.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::digest::Sha256;
+use crate::error::{Class, Error, Result};
 
 /// A run of bytes from one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +96,23 @@ impl Blob {
         &self.pieces
     }
 
+    /// Reads the content as a stream; files are opened when their turn comes. A file that is shorter than planned is an
+    /// error; whether its content is the expected one is for the caller to check.
+    pub fn reader(&self) -> BlobReader<'_> {
+        BlobReader { rest: self.pieces.iter(), current: Current::None }
+    }
+
+    /// Digest of the content. It is read unless it is one file whose digest is known.
+    pub fn digest(&self) -> Result<Sha256> {
+        if let [Piece::File { expect: Some(known), .. }] = self.pieces.as_slice() {
+            return Ok(*known);
+        }
+        let digest = Sha256::of_reader(self.reader());
+        Ok(digest
+            .map_err(|error| Error::new(Class::Io, "reading content to hash it failed").because(error))?
+            .0)
+    }
+
     /// Reads everything into memory; fails if that is more than `limit` bytes. For small files and tests.
     pub fn to_vec(&self, limit: u64) -> io::Result<Vec<u8>> {
         if self.len > limit {
@@ -121,5 +139,92 @@ impl Blob {
             }
         }
         Ok(out)
+    }
+}
+
+/// Stream over a [`Blob`]'s bytes.
+#[derive(Debug)]
+pub struct BlobReader<'a> {
+    rest: std::slice::Iter<'a, Piece>,
+    current: Current<'a>,
+}
+
+#[derive(Debug)]
+enum Current<'a> {
+    None,
+    Bytes(&'a [u8]),
+    Zeros(u64),
+    File(std::fs::File, u64, &'a Path),
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let (got, empty) = match &mut self.current {
+                Current::None => (0, true),
+                Current::Bytes(bytes) => (bytes.read(buffer)?, bytes.is_empty()),
+                Current::Zeros(left) => {
+                    let got = (buffer.len() as u64).min(*left) as usize;
+                    buffer[..got].fill(0);
+                    *left -= got as u64;
+                    (got, *left == 0)
+                }
+                Current::File(file, left, path) => {
+                    let want = (buffer.len() as u64).min(*left) as usize;
+                    let got = file.read(&mut buffer[..want])?;
+                    if got == 0 {
+                        let message = format!("{} is shorter than planned", path.display());
+                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+                    }
+                    *left -= got as u64;
+                    (got, *left == 0)
+                }
+            };
+            if empty {
+                self.current = Current::None;
+            }
+            if got > 0 {
+                return Ok(got);
+            }
+            self.current = match self.rest.next() {
+                None => return Ok(0),
+                Some(Piece::Bytes(bytes)) => Current::Bytes(bytes),
+                Some(Piece::Zeros(len)) => Current::Zeros(*len),
+                Some(Piece::File { path, offset, len, .. }) => {
+                    let named = |error: io::Error| {
+                        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                    };
+                    let mut file = std::fs::File::open(path).map_err(named)?;
+                    file.seek(SeekFrom::Start(*offset)).map_err(named)?;
+                    Current::File(file, *len, path)
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_gives_all_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let mut blob = Blob::bytes(*b"ab");
+        blob.push(Piece::Zeros(3));
+        blob.push(Piece::File { path: path.clone(), offset: 2, len: 5, expect: None });
+        let mut out = Vec::new();
+        blob.reader().read_to_end(&mut out).unwrap();
+        assert_eq!(out, b"ab\0\0\x0023456");
+        assert_eq!(out, blob.to_vec(100).unwrap());
+        assert_eq!(blob.digest().unwrap(), Sha256::of(&out));
+        blob.push(Piece::File { path, offset: 8, len: 5, expect: None });
+        let error = blob.reader().read_to_end(&mut out).unwrap_err();
+        assert!(error.to_string().contains("shorter than planned"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::blob::Blob;
+use crate::digest::Sha256;
 use crate::error::{Error, Result};
 
 /// An absolute, normal path on a node: starts with `/`, no `.`/`..`/empty parts, no NUL, at most 4,096 bytes, parts at
@@ -165,6 +166,46 @@ impl Tree {
         self.entries.iter()
     }
 
+    /// Refuses a tree in which something lies below a file or a link.
+    pub fn check_hierarchy(&self) -> Result<()> {
+        for (path, entry) in &self.entries {
+            let mut above = path.parent();
+            while let Some(parent) = above {
+                if let Some(other) = self.entries.get(&parent).filter(|other| other.kind != Kind::Dir) {
+                    return Err(Error::input(format!(
+                        "{path} (from {}) lies below {parent} (from {}), which is no folder",
+                        entry.origin, other.origin
+                    )));
+                }
+                above = parent.parent();
+            }
+        }
+        Ok(())
+    }
+
+    /// Digest over all that reaches a node: paths, kinds, modes, owners, contents; not over origins. Content whose digest
+    /// is not known yet is read.
+    pub fn digest(&self) -> Result<Sha256> {
+        let mut text = String::new();
+        for (path, entry) in &self.entries {
+            let (kind, content) = match &entry.kind {
+                Kind::Dir => ('d', String::new()),
+                Kind::Symlink(target) => ('l', target.clone()),
+                Kind::File(blob) => ('f', format!("{} {}", blob.len(), blob.digest()?)),
+            };
+            // Lengths in front of what is free text: no two trees make the same text.
+            text += &format!(
+                "{kind} {:o} {} {} {} {path} {} {content}\n",
+                entry.mode,
+                entry.owner,
+                entry.group,
+                path.as_str().len(),
+                content.len()
+            );
+        }
+        Ok(Sha256::of(text.as_bytes()))
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -196,5 +237,29 @@ mod tests {
         tree.insert(path(), Entry::file(0o644, Blob::bytes(*b"a"), "overlay common")).unwrap();
         let error = tree.insert(path(), Entry::file(0o644, Blob::bytes(*b"b"), "overlay mine")).unwrap_err();
         assert!(error.to_string().contains("overlay common and overlay mine"), "{error}");
+    }
+
+    fn tree(origin: &str, mode: u16, content: &[u8]) -> Tree {
+        let mut tree = Tree::default();
+        let entry = Entry::file(mode, Blob::bytes(content), origin);
+        tree.insert(NodePath::new("/etc/hosts").unwrap(), entry).unwrap();
+        tree
+    }
+
+    #[test]
+    fn the_digest_covers_what_reaches_a_node() {
+        let digest = |tree: Tree| tree.digest().unwrap();
+        let one = digest(tree("a", 0o644, b"x"));
+        assert_eq!(one, digest(tree("b", 0o644, b"x")));
+        assert_ne!(one, digest(tree("a", 0o600, b"x")));
+        assert_ne!(one, digest(tree("a", 0o644, b"y")));
+    }
+
+    #[test]
+    fn nothing_lies_below_a_file() {
+        let mut tree = tree("a", 0o644, b"");
+        tree.check_hierarchy().unwrap();
+        tree.insert(NodePath::new("/etc/hosts/x").unwrap(), Entry::dir(0o755, "b")).unwrap();
+        assert!(tree.check_hierarchy().unwrap_err().to_string().contains("/etc/hosts/x (from b)"));
     }
 }

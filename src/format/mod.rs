@@ -1,3 +1,3 @@
-//! Formats on disk: each reader beside its writer, one folder or file a format. They know nothing of clusters.
+//! Formats: one file or folder each, reader beside writer. None of them knows what kiln puts into it.
 
-pub mod fat;
+pub mod tar;
