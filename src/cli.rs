@@ -23,6 +23,8 @@ pub struct Cli {
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run on a machine: check the medium, prepare and place what the node gets
+    Node(command::node::Args),
     /// Print what is generated from the program itself: man pages, completions, schema
     #[command(hide = true)]
     Docs(command::docs::Args),

@@ -20,8 +20,13 @@ pub mod tree;
 // The flow, in order.
 pub mod cluster;
 pub mod image;
+pub mod node;
+pub mod payload;
 
 // The edges: command line and terminal.
 pub mod cli;
 pub mod command;
 pub mod report;
+
+#[cfg(test)]
+mod testing;

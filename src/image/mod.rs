@@ -1,5 +1,6 @@
 //! Media: one file a kind. A writer takes the files of a payload and a base, and writes a medium; it decides nothing else.
 
+pub mod dir;
 pub mod label;
 
 use std::collections::BTreeMap;

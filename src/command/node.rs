@@ -1,0 +1,80 @@
+//! `kiln node`: what runs on the machines. The installer's scripts call it; people rarely do.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::node;
+use crate::payload::manifest::Manifest;
+use crate::progress::{Progress, Silent};
+use crate::report::Report;
+
+/// Arguments of `kiln node`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands of the machines.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Check every file of a mounted medium against its manifest
+    Verify(VerifyArgs),
+}
+
+/// Arguments of `kiln node verify`.
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Where the medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub media: PathBuf,
+    /// Print the outcome as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs a command of the machines. With `--json` a failure is printed as JSON too, and is still a failure.
+pub fn run(args: &Args, report: &Report) -> Result<()> {
+    let (json, outcome) = match &args.command {
+        Command::Verify(args) => (args.json, verify(args, report)),
+    };
+    match outcome {
+        Ok((line, text)) if json => {
+            report.note(&text);
+            report.data(&format!("{line}\n"));
+            Ok(())
+        }
+        Ok((_, text)) => {
+            report.data(&format!("{text}\n"));
+            Ok(())
+        }
+        Err(error) => {
+            if json {
+                report.data(&format!("{}\n", serde_json::json!({ "error": error.to_string() })));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What a command tells: as JSON, and in words.
+type Outcome = Result<(serde_json::Value, String)>;
+
+fn verify(args: &VerifyArgs, report: &Report) -> Outcome {
+    let progress: &dyn Progress = if args.json { &Silent } else { report };
+    progress.step(&format!("checking the medium at {}", args.media.display()));
+    let manifest = Manifest::load(&args.media)?;
+    let done = node::verify::verify(&args.media, &manifest, progress)?;
+    let json = serde_json::json!({
+        "node": null,
+        "files": done.files,
+        "bytes": done.bytes,
+        "cluster": manifest.cluster.to_string(),
+        "profile": manifest.role.as_str(),
+        "label": manifest.label.as_str(),
+        "build_id": manifest.build_id,
+    });
+    let text = format!("{}: all {} files are as they were made", manifest.label, done.files);
+    Ok((json, text))
+}

@@ -1,0 +1,5 @@
+//! What runs on the machines: in the installer (`kiln node prepare`, `verify`, `place`) and later on the node.
+//!
+//! It needs nothing but the kernel: no other program, no shared library, Linux 3.10 on.
+
+pub mod verify;

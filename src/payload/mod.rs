@@ -1,0 +1,199 @@
+//! The payload: what a medium carries besides the vendor's files, as a list of medium files in writing order.
+//!
+//! It decides names, modes and order, and makes the manifest; it writes nothing. What the archives hold comes from the
+//! plan and the PKI as trees.
+
+mod elf;
+pub mod manifest;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use crate::blob::Blob;
+use crate::cluster::Cluster;
+use crate::cluster::types::{HostName, Role};
+use crate::digest::Sha256;
+use crate::error::{Error, IoContext, Result};
+use crate::format::tar;
+use crate::image::label::VolumeLabel;
+use crate::image::{Content, Deferred, Digests, MediumFile};
+use crate::tree::{NodePath, Tree};
+use manifest::{Manifest, ManifestFile};
+
+/// Path of the kickstart on a medium.
+pub const KICKSTART: &str = "/ks.cfg";
+/// Path of kiln's own program on a medium.
+pub const KILN: &str = "/kiln/kiln";
+/// Path of the archive that all nodes of the role share.
+pub const COMMON: &str = "/kiln/common.tar";
+/// Path of the manifest.
+pub const MANIFEST: &str = "/kiln/manifest.json";
+
+/// Path of the archive that only one node may have.
+pub fn node_archive(name: &HostName) -> String {
+    format!("/kiln/nodes/{name}.tar")
+}
+
+/// Time that all members of the archives carry: the epoch. Files on a node get the time at which they are laid down.
+const MTIME: u64 = 0;
+
+/// What a payload is made of.
+pub struct PayloadInput<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The role that the medium serves.
+    pub role: Role,
+    /// kiln's own program, statically linked.
+    pub kiln: &'a Path,
+    /// Renders the kickstart for a label. Called twice: the label depends on all else that reaches the medium.
+    pub kickstart: &'a dyn Fn(&VolumeLabel) -> Result<String>,
+    /// Files that all nodes of the role share, no node's secrets among them.
+    pub common: &'a Tree,
+    /// Files that only one node may have, for every node of the role.
+    pub nodes: &'a BTreeMap<HostName, Tree>,
+    /// Further files of the medium: container images, packages.
+    pub extra: Vec<Extra>,
+}
+
+/// A further file of a medium and where it came from, for messages.
+#[derive(Debug)]
+pub struct Extra {
+    /// Where it came from: "container image pause:3.10".
+    pub origin: String,
+    /// Path, mode and content.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u16,
+    /// Content.
+    pub content: Blob,
+}
+
+/// A payload, ready to be written.
+#[derive(Debug)]
+pub struct Payload {
+    /// Digest over everything that reaches the medium besides the base, the id itself taken out.
+    pub build_id: Sha256,
+    /// The medium's label, made from the build id.
+    pub label: VolumeLabel,
+    /// The files in writing order; the manifest is last.
+    pub files: Vec<MediumFile>,
+}
+
+/// Puts a payload together. Content whose digest is not known is read once for the build id.
+pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
+    let nodes = check_nodes(&input)?;
+    let kiln = kiln_blob(input.kiln)?;
+    let draft = VolumeLabel::for_medium(&input.cluster.name, input.role, "0000");
+    let mut manifest = Manifest::of(input.cluster, input.role, draft.clone());
+    let mut facts = vec![
+        ("manifest".to_owned(), Sha256::of(&manifest.to_json()?)),
+        (KICKSTART.to_owned(), Sha256::of((input.kickstart)(&draft)?.as_bytes())),
+        (KILN.to_owned(), kiln.digest()?),
+        (COMMON.to_owned(), input.common.digest()?),
+    ];
+    for (name, tree) in input.nodes {
+        facts.push((node_archive(name), tree.digest()?));
+    }
+    for extra in &input.extra {
+        facts.push((format!("{} {:o}", extra.path, extra.mode), extra.content.digest()?));
+    }
+    let facts: String = facts.iter().map(|(what, digest)| format!("{what} {digest}\n")).collect();
+    let build_id = Sha256::of(facts.as_bytes());
+    let label = VolumeLabel::for_medium(&input.cluster.name, input.role, &build_id.to_string());
+    (manifest.build_id, manifest.label) = (build_id, label.clone());
+
+    let kickstart = Blob::bytes((input.kickstart)(&label)?.into_bytes());
+    let mut files = Files::default();
+    files.add("the kickstart", KICKSTART, 0o644, kickstart)?;
+    files.add("kiln itself", KILN, 0o755, kiln)?;
+    files.add("the role's archive", COMMON, 0o644, tar::write(input.common, MTIME)?)?;
+    for (name, archive) in nodes {
+        files.add(&format!("the archive of {name}"), &node_archive(&name), 0o600, archive)?;
+    }
+    for extra in input.extra {
+        files.add(&extra.origin, &extra.path, extra.mode, extra.content)?;
+    }
+    files.claim("the manifest", MANIFEST)?;
+    let mut files = files.list;
+    files.push(manifest_file(manifest, &files)?);
+    Ok(Payload { build_id, label, files })
+}
+
+/// The nodes' archives. There is one for every node of the role and for no other, and with the common one each makes a
+/// tree in which every path has one source.
+fn check_nodes(input: &PayloadInput<'_>) -> Result<Vec<(HostName, Blob)>> {
+    let wanted: Vec<&HostName> = input.cluster.nodes_of(input.role).map(|node| &node.name).collect();
+    if !wanted.iter().copied().eq(input.nodes.keys()) {
+        return Err(Error::internal("the plan's nodes are not the cluster's nodes of the role"));
+    }
+    let archive = |(name, tree): (&HostName, &Tree)| {
+        let mut all = input.common.clone();
+        all.merge(tree.clone())
+            .and_then(|()| all.check_hierarchy())
+            .map_err(|error| error.context(format!("payload of {name}")))?;
+        Ok((name.clone(), tar::write(tree, MTIME)?))
+    };
+    input.nodes.iter().map(archive).collect()
+}
+
+/// The program, looked at and hashed.
+fn kiln_blob(path: &Path) -> Result<Blob> {
+    let mut file = File::open(path).at("opening kiln's program", path)?;
+    elf::require_static(&mut file, path)?;
+    let file = File::open(path).at("opening kiln's program", path)?;
+    let (digest, len) = Sha256::of_reader(file).at("reading kiln's program", path)?;
+    Ok(Blob::file(path, len, Some(digest)))
+}
+
+/// Files of a medium, each path claimed once.
+#[derive(Default)]
+struct Files {
+    list: Vec<MediumFile>,
+    origins: BTreeMap<String, String>,
+}
+
+impl Files {
+    fn add(&mut self, origin: &str, path: &str, mode: u16, content: Blob) -> Result<()> {
+        self.claim(origin, path)?;
+        self.list.push(MediumFile { path: path.to_owned(), mode, content: Content::Blob(content) });
+        Ok(())
+    }
+
+    fn claim(&mut self, origin: &str, path: &str) -> Result<()> {
+        NodePath::new(path).map_err(|error| error.context(format!("medium file of {origin}")))?;
+        match self.origins.insert(path.to_owned(), origin.to_owned()) {
+            None => Ok(()),
+            Some(first) => Err(Error::input(format!(
+                "two files of the medium have the path {path}: {first} and {origin}"
+            ))
+            .hint("rename one of them")),
+        }
+    }
+}
+
+/// The manifest as a file whose content is made when all others have been written and hashed.
+fn manifest_file(mut manifest: Manifest, files: &[MediumFile]) -> Result<MediumFile> {
+    let unknown = |file: &MediumFile| {
+        (file.path.clone(), ManifestFile { size: file.content.len(), sha256: Sha256([0; 32]) })
+    };
+    manifest.files = files.iter().map(unknown).collect();
+    let len = manifest.to_json()?.len() as u64;
+    let make = move |digests: &Digests| {
+        for (path, file) in &mut manifest.files {
+            let (size, digest) = digests
+                .get(path)
+                .ok_or_else(|| Error::internal(format!("{path} was not written before the manifest")))?;
+            if *size != file.size {
+                return Err(Error::internal(format!("{path} has {size} bytes, {} were planned", file.size)));
+            }
+            file.sha256 = *digest;
+        }
+        manifest.to_json()
+    };
+    let content = Content::Deferred(Deferred { len, make: Box::new(make) });
+    Ok(MediumFile { path: MANIFEST.to_owned(), mode: 0o644, content })
+}
+
+#[cfg(test)]
+mod tests;
