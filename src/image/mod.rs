@@ -2,6 +2,7 @@
 
 pub mod dir;
 pub mod label;
+pub mod menu;
 
 use std::collections::BTreeMap;
 use std::fmt;
