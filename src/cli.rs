@@ -23,6 +23,12 @@ pub struct Cli {
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a commented sample of cluster.toml
+    Init(command::init::Args),
+    /// Check cluster.toml: all that is wrong with it, at once
+    Check(command::check::Args),
+    /// Print the JSON Schema of cluster.toml, for editors
+    Schema(command::schema::Args),
     /// Run on a machine: check the medium, prepare and place what the node gets
     Node(command::node::Args),
     /// Print what is generated from the program itself: man pages, completions, schema

@@ -192,6 +192,12 @@ pub fn human_size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Line and column, from 1, of a byte of a text; columns count characters.
+pub fn place(text: &str, at: usize) -> (usize, usize) {
+    let (line, column, _) = locate(text, at);
+    (line, column)
+}
+
 /// Where a byte lies: line and column from 1 (columns count characters), and the line's text.
 fn locate(text: &str, at: usize) -> (usize, usize, &str) {
     let mut at = at.min(text.len());

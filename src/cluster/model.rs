@@ -90,6 +90,24 @@ pub enum Runtime {
     Docker,
 }
 
+impl Runtime {
+    /// All runtimes.
+    pub const ALL: [Runtime; 2] = [Runtime::Containerd, Runtime::Docker];
+
+    /// Name as written in `cluster.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Runtime::Containerd => "containerd",
+            Runtime::Docker => "docker",
+        }
+    }
+
+    /// The runtime of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|runtime| runtime.as_str() == name)
+    }
+}
+
 /// Back end of kube-proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyMode {
@@ -99,6 +117,25 @@ pub enum ProxyMode {
     Nftables,
     /// IP virtual server.
     Ipvs,
+}
+
+impl ProxyMode {
+    /// All modes.
+    pub const ALL: [ProxyMode; 3] = [ProxyMode::Iptables, ProxyMode::Nftables, ProxyMode::Ipvs];
+
+    /// Name as written in `cluster.toml` and in kube-proxy's configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProxyMode::Iptables => "iptables",
+            ProxyMode::Nftables => "nftables",
+            ProxyMode::Ipvs => "ipvs",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
 }
 
 /// Vendor media that kiln builds on. Paths are absolute, or relative to the folder of `cluster.toml` resolved already.

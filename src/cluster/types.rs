@@ -120,6 +120,8 @@ impl KubeVersion {
     pub const OLDEST_MINOR: u8 = 18;
     /// Newest minor that kiln builds.
     pub const NEWEST_MINOR: u8 = 37;
+    /// Shape of a version as a regular expression (ECMA-262), for the JSON Schema.
+    pub const PATTERN: &'static str = r"^1\.(1[89]|2[0-9]|3[0-7])\.[0-9]+$";
 
     /// Whether the version is of minor `minor` or later.
     pub fn at_least(self, minor: u8) -> bool {

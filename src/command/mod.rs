@@ -1,16 +1,42 @@
 //! One file a command: `Args` (clap) and `run`. Commands are where side effects live; they call the library and report.
 
+pub mod check;
 pub mod docs;
+pub mod init;
 pub mod node;
+pub mod schema;
+
+use std::path::PathBuf;
 
 use crate::cli::Command;
+use crate::cluster::{self, Loaded};
 use crate::error::Result;
 use crate::report::Report;
+
+/// Which cluster file a command works on.
+#[derive(Debug, clap::Args)]
+pub struct ClusterArg {
+    /// The cluster file
+    #[arg(short = 'C', long = "cluster", value_name = "FILE", default_value = "cluster.toml")]
+    pub cluster: PathBuf,
+}
+
+impl ClusterArg {
+    /// Reads and checks the file; its warnings are shown.
+    pub fn load(&self, report: &Report) -> Result<Loaded> {
+        let loaded = cluster::load(&self.cluster)?;
+        loaded.warnings.iter().for_each(|warning| report.diagnostic(warning));
+        Ok(loaded)
+    }
+}
 
 /// Runs a command.
 pub fn run(command: &Command, report: &Report) -> Result<()> {
     match command {
+        Command::Check(args) => check::run(args, report),
         Command::Docs(args) => docs::run(args, report),
+        Command::Init(args) => init::run(args, report),
         Command::Node(args) => node::run(args, report),
+        Command::Schema(args) => schema::run(args, report),
     }
 }

@@ -1,0 +1,235 @@
+//! `cluster.toml` as it is written: keys, types, and no judgement. Private; [`super::check`] makes a `Cluster` of it.
+//!
+//! These types are the one list of keys. The JSON Schema is derived from them (comments become the descriptions that
+//! editors show), and [`super::shape`] holds a file against that schema before it is read into them. Every field may be
+//! absent here, so that a file with faults can still be checked as far as it goes; what must be present is in the schema.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::types::{KubeVersion, Release};
+
+/// A text with its place, if it is there.
+pub(super) type Text = Option<Spanned<String>>;
+/// A list of texts with their places; empty if it is not there.
+pub(super) type Texts = Vec<Spanned<String>>;
+/// Kubernetes labels: key → value.
+pub(super) type Labels = BTreeMap<Spanned<String>, Spanned<String>>;
+
+/// A kiln cluster: the machines of a highly available Kubernetes cluster, as `cluster.toml` describes them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCluster {
+    /// The cluster as a whole.
+    #[schemars(with = "ClusterTable")]
+    pub cluster: Option<Spanned<ClusterTable>>,
+    /// Vendor media that kiln builds on.
+    #[schemars(with = "BaseTable")]
+    pub base: Option<Spanned<BaseTable>>,
+    /// Who may log in to the nodes.
+    #[schemars(with = "Option<AccessTable>")]
+    pub access: Option<Spanned<AccessTable>>,
+    /// The nodes' network.
+    #[schemars(with = "NetworkTable")]
+    pub network: Option<Spanned<NetworkTable>>,
+    /// Where the programs that nodes run come from.
+    #[schemars(with = "Option<ComponentsTable>")]
+    pub components: Option<Spanned<ComponentsTable>>,
+    /// Console of the nodes.
+    #[schemars(with = "Option<ConsoleTable>")]
+    pub console: Option<Spanned<ConsoleTable>>,
+    /// A machine with a name, an address and an identity of its own.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<NodeTable>>", length(max = 500))]
+    pub node: Vec<Spanned<NodeTable>>,
+    /// Workers without inventory: any machine that boots worker media joins.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<PoolTable>>", length(max = 16))]
+    pub worker_pool: Vec<Spanned<PoolTable>>,
+}
+
+/// The cluster as a whole.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct ClusterTable {
+    /// Name of the cluster: lower-case letters, digits and `-`, at most 20 characters. Part of labels and certificates.
+    #[schemars(with = "String")]
+    pub name: Text,
+    /// Kubernetes version, written in full: `1.37.2`.
+    #[schemars(with = "String", extend("pattern" = KubeVersion::PATTERN))]
+    pub kubernetes: Text,
+    /// Addresses of pods; each node gets a /24 of it.
+    #[schemars(with = "String")]
+    pub pod_cidr: Text,
+    /// Addresses of services.
+    #[schemars(with = "String")]
+    pub service_cidr: Text,
+    /// The API's address, held by the lb nodes (or the masters, if there are none).
+    #[schemars(with = "String")]
+    pub vip: Text,
+    /// DNS domain of services. Default: `cluster.local`.
+    #[schemars(with = "Option<String>")]
+    pub domain: Text,
+    /// Container runtime. Default: `containerd`.
+    #[schemars(with = "Option<String>", extend("enum" = ["containerd", "docker"]))]
+    pub runtime: Text,
+    /// How kube-proxy programs the kernel. Default: `nftables` on EL10 with Kubernetes 1.31 and later, else `iptables`.
+    #[schemars(with = "Option<String>", extend("enum" = ["iptables", "nftables", "ipvs"]))]
+    pub proxy_mode: Text,
+    /// Build combinations that kiln has no promise for. Default: false.
+    #[schemars(with = "Option<bool>")]
+    pub allow_unsupported: Option<Spanned<bool>>,
+}
+
+/// Vendor media that kiln builds on. Paths are relative to the folder of this file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct BaseTable {
+    /// Operating system release.
+    #[schemars(with = "String", extend("enum" = releases()))]
+    pub release: Text,
+    /// Install ISO of the vendor.
+    #[schemars(with = "Option<String>")]
+    pub iso: Text,
+    /// Cloud image of the vendor.
+    #[schemars(with = "Option<String>")]
+    pub image: Text,
+}
+
+/// Who may log in. Root is locked unless a key or a hash is given; there is no default password.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct AccessTable {
+    /// Public SSH keys for root, as in `authorized_keys`.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = 64))]
+    pub ssh_keys: Texts,
+    /// Password of root as a crypt(5) hash: `openssl passwd -6`.
+    #[schemars(with = "Option<String>")]
+    pub root_password_hash: Text,
+}
+
+/// The nodes' network: one subnet that all nodes and the VIP are in. IPv4 only.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct NetworkTable {
+    /// Default gateway.
+    #[schemars(with = "Option<String>")]
+    pub gateway: Text,
+    /// Length of the subnet's prefix: 24 for a netmask of 255.255.255.0.
+    #[schemars(with = "i64", range(min = 8, max = 29))]
+    pub prefix: Option<Spanned<i64>>,
+    /// Name servers, by address.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = 3))]
+    pub dns: Texts,
+    /// Time servers, by address or name. Default: the masters serve time to the others.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = 16))]
+    pub ntp: Texts,
+}
+
+/// Where the programs that nodes run come from.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct ComponentsTable {
+    /// Folder of component files, `<component>/<version>/<file>`, pinned by `kiln.lock`.
+    #[schemars(with = "Option<String>")]
+    pub dir: Text,
+}
+
+/// Console of the nodes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct ConsoleTable {
+    /// Serial console beside the screen: `ttyS0,115200`.
+    #[schemars(with = "Option<String>")]
+    pub serial: Text,
+}
+
+/// A machine. At least one of `mac`, `serial` and `uuid` says how it is known.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct NodeTable {
+    /// Host name, unique (RFC 1123).
+    #[schemars(with = "String")]
+    pub name: Text,
+    /// What the machine does.
+    #[schemars(with = "String", extend("enum" = ["master", "worker", "lb"]))]
+    pub profile: Text,
+    /// Address in the nodes' network.
+    #[schemars(with = "String")]
+    pub address: Text,
+    /// Permanent MAC address of the NIC that carries the address.
+    #[schemars(with = "Option<String>")]
+    pub mac: Text,
+    /// SMBIOS system serial number (`dmidecode -s system-serial-number`).
+    #[schemars(with = "Option<String>")]
+    pub serial: Text,
+    /// SMBIOS system UUID (`dmidecode -s system-uuid`).
+    #[schemars(with = "Option<String>")]
+    pub uuid: Text,
+    /// Whether it runs an etcd member; masters only. Default: true on masters.
+    #[schemars(with = "Option<bool>")]
+    pub etcd: Option<Spanned<bool>>,
+    /// Which disk to install to. Default: the only one there is.
+    #[schemars(with = "Option<DiskTable>")]
+    pub disk: Option<Spanned<DiskTable>>,
+    /// Kubernetes labels of the node.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, String>>", extend("maxProperties" = 64))]
+    pub labels: Labels,
+}
+
+/// A pool of workers without inventory.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct PoolTable {
+    /// Name of the pool; host names are made from it and the machine's MAC address.
+    #[schemars(with = "String")]
+    pub name: Text,
+    /// Which disk to install to. Default: the only one there is.
+    #[schemars(with = "Option<DiskTable>")]
+    pub disk: Option<Spanned<DiskTable>>,
+    /// Kubernetes labels of the pool's nodes.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, String>>", extend("maxProperties" = 64))]
+    pub labels: Labels,
+}
+
+/// Which disk to install to. All that is given must hold, and one disk must be left.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct DiskTable {
+    /// Sizes that fit: `20G..`, `..2T`, `20G..100G`. K, M, G, T count by 1024.
+    #[schemars(with = "Option<String>")]
+    pub size: Text,
+    /// Take the smallest of the disks that fit. Default: false.
+    #[schemars(with = "Option<bool>")]
+    pub smallest: Option<Spanned<bool>>,
+    /// Serial number of the disk (`lsblk -o NAME,SERIAL`).
+    #[schemars(with = "Option<String>")]
+    pub serial: Text,
+    /// World wide name of the disk (`lsblk -o NAME,WWN`).
+    #[schemars(with = "Option<String>")]
+    pub wwn: Text,
+    /// Name of the disk below `/dev/disk/by-path`.
+    #[schemars(with = "Option<String>")]
+    pub by_path: Text,
+}
+
+fn releases() -> Vec<String> {
+    Release::all().map(|release| release.to_string()).collect()
+}

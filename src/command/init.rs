@@ -1,0 +1,44 @@
+//! `kiln init`: writes a commented sample of `cluster.toml` to start from.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::cluster::SAMPLE;
+use crate::error::{Error, IoContext, Result};
+use crate::report::Report;
+
+/// Arguments of `kiln init`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder to write to; made if it is missing
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Writes the sample.
+pub fn run(args: &Args, report: &Report) -> Result<()> {
+    std::fs::create_dir_all(&args.dir).at("making the folder", &args.dir)?;
+    let path = args.dir.join("cluster.toml");
+    let mut options = OpenOptions::new();
+    options.write(true);
+    // `create_new` decides in one step: no file of the user's can slip in between a look and the write.
+    if args.force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    let mut file = match options.open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::input(format!("{} is there already", path.display()))
+                .hint("--force replaces it; another folder can be named"));
+        }
+        opened => opened.at("making", &path)?,
+    };
+    file.write_all(SAMPLE.as_bytes()).at("writing", &path)?;
+    report.note(&format!("wrote {}; edit it, then run `kiln check`", path.display()));
+    Ok(())
+}
