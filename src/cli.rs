@@ -31,6 +31,8 @@ pub enum Command {
     Schema(command::schema::Args),
     /// Run on a machine: check the medium, prepare and place what the node gets
     Node(command::node::Args),
+    /// Boot a medium in QEMU and judge it
+    Boot(command::boot::Args),
     /// Print what is generated from the program itself: man pages, completions, schema
     #[command(hide = true)]
     Docs(command::docs::Args),

@@ -16,6 +16,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Class {
     /// A fault of kiln itself: exit code 1.
     Internal,
+    /// What was tested did not pass: exit code 1.
+    Failed,
     /// What the user gave is wrong (file, medium, option): exit code 2.
     Input,
     /// A program that the task needs is missing or failed: exit code 3.
@@ -30,7 +32,7 @@ impl Class {
     /// Exit code of the process for this class.
     pub fn exit_code(self) -> u8 {
         match self {
-            Class::Internal => 1,
+            Class::Internal | Class::Failed => 1,
             Class::Input => 2,
             Class::Tool => 3,
             Class::Network => 4,

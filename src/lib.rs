@@ -23,6 +23,9 @@ pub mod image;
 pub mod node;
 pub mod payload;
 
+// What tries a medium out.
+pub mod boot;
+
 // The edges: command line and terminal.
 pub mod cli;
 pub mod command;

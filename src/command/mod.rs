@@ -1,6 +1,7 @@
 //! One file a command: `Args` (clap) and `run`. Commands are where side effects live; they call the library and report.
 
 pub mod check;
+pub mod boot;
 pub mod docs;
 pub mod init;
 pub mod node;
@@ -34,6 +35,7 @@ impl ClusterArg {
 pub fn run(command: &Command, report: &Report) -> Result<()> {
     match command {
         Command::Check(args) => check::run(args, report),
+        Command::Boot(args) => boot::run(args, report),
         Command::Docs(args) => docs::run(args, report),
         Command::Init(args) => init::run(args, report),
         Command::Node(args) => node::run(args, report),
