@@ -1,3 +1,6 @@
 //! Formats: one file or folder each, reader beside writer. None of them knows what kiln puts into it.
 
+pub mod bytes;
+pub mod iso9660;
+pub mod read_at;
 pub mod tar;
