@@ -1,0 +1,104 @@
+#!/bin/bash
+# Makes a stand-in for a vendor's install medium out of Debian packages: the layout, the loaders and the command lines
+# are those of the EL release, the content is not. README.md says what each part stands in for, and where it differs.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/standin/packages.sh
+. "$here/packages.sh"
+# shellcheck source=tests/standin/tree.sh
+. "$here/tree.sh"
+# shellcheck source=tests/standin/layouts.sh
+. "$here/layouts.sh"
+
+usage() {
+  cat <<'EOF'
+usage: make.sh LAYOUT OUT.iso [--size MiB] [--fill random|zero]
+       make.sh --key            print the cache key (scripts and package versions)
+LAYOUT: el7 (genisoimage, isohybrid), el8 (same), el9 (isohybrid-gpt-basdat), el10 (GRUB2, appended ESP)
+--size  pad with Packages/ files up to about that size; the same size gives the same bytes
+--fill  what the padding holds: seeded noise, or zeros that cost no disk space (default: random)
+Kept under ${KILN_CACHE:-~/.cache/kiln}/standin/KEY/; a second run only copies. No root needed.
+EOF
+}
+
+die() { echo "standin: $1" >&2; exit "${2:-1}"; }
+say() { echo "standin: $*" >&2; }
+
+# Debian package that holds a tool, for the message when it is missing.
+need_tools() {
+  local tool package missing=()
+  while read -r tool package; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing+=("$package")
+  done <<'EOF'
+apt-get apt
+dpkg-deb dpkg
+genisoimage genisoimage
+isohybrid syslinux-utils
+xorrisofs xorriso
+mkfs.vfat dosfstools
+mcopy mtools
+mksquashfs squashfs-tools
+implantisomd5 isomd5sum
+createrepo_c createrepo-c
+rpmbuild rpm
+grub-mkimage grub-common
+depmod kmod
+cpio cpio
+zstd zstd
+openssl openssl
+python3 python3-minimal
+EOF
+  [ ${#missing[@]} -eq 0 ] || die "tools are missing; apt-get install ${missing[*]}" 3
+}
+
+main() {
+  local layout='' out='' size=0 fill=random
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --size) [[ ${2-} =~ ^[0-9]+$ ]] || die "--size takes a number of MiB" 2; size=$2; shift ;;
+      --fill) [[ ${2-} =~ ^(random|zero)$ ]] || die "--fill takes random or zero" 2; fill=$2; shift ;;
+      --key) cache_key; return ;;
+      -h|--help) usage; return ;;
+      -*) usage >&2; die "unknown option $1" 2 ;;
+      *) if [ -z "$layout" ]; then layout=$1; elif [ -z "$out" ]; then out=$1; else die "too many arguments" 2; fi ;;
+    esac
+    shift
+  done
+  case $layout in el7|el8|el9|el10) ;; *) usage >&2; exit 2 ;; esac
+  [ -n "$out" ] || { usage >&2; exit 2; }
+  need_tools
+  PATH=$PATH:/usr/sbin:/sbin
+  umask 022
+  export LC_ALL=C TZ=UTC0 SOURCE_DATE_EPOCH=1700000000   # when all of it was "made": 2023-11-14
+  cache=${KILN_CACHE:-$HOME/.cache/kiln}/standin
+  store=$cache/$(cache_key)
+  mkdir -p "$store"
+  local name=$layout
+  [ "$size" -eq 0 ] || name=$layout-$size-$fill
+  # One build at a time; a build that was killed leaves nothing under the final name.
+  exec 9>"$store/lock"
+  flock 9
+  if [ ! -e "$store/$name.iso" ]; then
+    say "making $name.iso (once; kept in $store)"
+    work=$(mktemp -d "$store/work.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    build "$layout" "$size" "$fill" "$work/out.iso"
+    mv "$work/out.iso" "$store/$name.iso"
+  fi
+  cp --reflink=auto --sparse=always "$store/$name.iso" "$out.part"
+  mv "$out.part" "$out"
+  say "$out: $layout, $(($(stat -c %s "$out") / 1048576)) MiB"
+}
+
+build() {
+  local layout=$1 size=$2 fill=$3 iso=$4
+  fetch_packages
+  make_tree "$layout" "$work/tree"
+  [ "$size" -eq 0 ] || pad_tree "$layout" "$work/tree" "$size" "$fill"
+  find "$work/tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+  "write_${layout}" "$work/tree" "$iso"
+  implantisomd5 --force --supported-iso "$iso" >/dev/null
+  [ "$fill" != zero ] || fallocate --dig-holes "$iso"
+}
+
+main "$@"
