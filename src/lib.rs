@@ -22,6 +22,7 @@ pub mod cluster;
 pub mod image;
 pub mod node;
 pub mod payload;
+pub mod pki;
 
 // What tries a medium out.
 pub mod boot;
