@@ -1,6 +1,7 @@
 //! Formats: one file or folder each, reader beside writer. None of them knows what kiln puts into it.
 
 pub mod bytes;
+pub mod fat;
 pub mod iso9660;
 pub mod read_at;
 pub mod tar;

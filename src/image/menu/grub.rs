@@ -4,7 +4,7 @@
 //! copied, and `menuentry` and `submenu` blocks, which are understood.
 
 use super::args::Args;
-use super::{MenuSpec, Purpose, SerialConsole, Wanted, at_line, lines, no_install_entry, purpose};
+use super::{Listed, MenuSpec, Purpose, SerialConsole, Wanted, at_line, lines, no_install_entry, purpose};
 use crate::error::Result;
 
 const FILE: &str = "grub.cfg";
@@ -61,7 +61,8 @@ enum Item {
     Line(String),
     /// `search` by label or file system UUID: any that sets `root` to the medium.
     Search(String),
-    Default,
+    /// Number or name of the entry that starts when nobody chooses.
+    Default(String),
     Timeout,
     Linux(Kernel),
     Entry(Block),
@@ -115,10 +116,11 @@ pub fn grub(old: &str, spec: &MenuSpec, flavor: GrubFlavor) -> Result<String> {
         out.line("terminal_input serial console");
         out.line("terminal_output serial console");
     }
-    for (item, setting) in [(Item::Default, out.default()), (Item::Timeout, out.timeout())] {
-        if !items.contains(&item) {
-            out.line(&setting);
-        }
+    if !items.iter().any(|item| matches!(item, Item::Default(_))) {
+        out.line(&out.default());
+    }
+    if !items.contains(&Item::Timeout) {
+        out.line(&out.timeout());
     }
     let first = items.iter().position(|item| matches!(item, Item::Entry(_) | Item::Submenu(_))).unwrap_or(0);
     out.items(&items[..first]);
@@ -130,6 +132,44 @@ pub fn grub(old: &str, spec: &MenuSpec, flavor: GrubFlavor) -> Result<String> {
     }
     out.items(&items[first..]);
     Ok(out.text)
+}
+
+/// The entries that start a kernel, those of submenus last.
+pub fn list(text: &str) -> Result<Vec<Listed>> {
+    let lines = lines(FILE, text)?;
+    let items = Parser { lines: &lines, at: 0, functions: Vec::new() }.items(0)?;
+    let default = items.iter().rev().find_map(|item| match item {
+        Item::Default(value) => Some(value.as_str()),
+        _ => None,
+    });
+    let mut listed = Vec::new();
+    let mut menus = vec![(items.as_slice(), default.or(Some("0")))];
+    while let Some((items, default)) = menus.pop() {
+        let blocks = items.iter().filter(|item| matches!(item, Item::Entry(_) | Item::Submenu(_)));
+        for (number, item) in blocks.enumerate() {
+            match item {
+                Item::Submenu(block) => menus.push((&block.body, None)),
+                Item::Entry(block) => listed.extend(block.kernel().map(|kernel| {
+                    let title = unquoted(&block.title);
+                    let default = default.is_some_and(|value| value == title || value == number.to_string());
+                    Listed {
+                        title,
+                        default,
+                        kernel_line: format!("{} {}", kernel.path, kernel.args).trim_end().into(),
+                    }
+                })),
+                _ => {}
+            }
+        }
+    }
+    Ok(listed)
+}
+
+/// A word without the quotes around it.
+fn unquoted(word: &str) -> String {
+    let bare = word.strip_prefix('\'').and_then(|word| word.strip_suffix('\''));
+    let bare = bare.or_else(|| word.strip_prefix('"').and_then(|word| word.strip_suffix('"')));
+    bare.unwrap_or(word).replace(r"'\''", "'")
 }
 
 /// The vendor's plain install entry, else the one that checks the medium first.
@@ -179,7 +219,7 @@ impl Writer<'_> {
                 Item::Line(line) if self.depth == 0 => self.line(line),
                 Item::Line(line) => self.line(line.trim()),
                 Item::Search(_) => self.search(),
-                Item::Default => self.line(&self.default()),
+                Item::Default(_) => self.line(&self.default()),
                 Item::Timeout => self.line(&self.timeout()),
                 Item::Linux(kernel) => self.kernel(kernel, &self.spec.kept_args(&kernel.args)),
                 Item::Entry(block) if block.purpose() == Purpose::Other => {
@@ -231,8 +271,11 @@ fn has_kept(items: &[Item]) -> bool {
 
 /// Whether a line sets up terminals, which kiln does itself when a serial console is asked for.
 fn is_terminal(line: &str) -> bool {
-    let word = line.split_whitespace().next();
-    matches!(word, Some("serial" | "terminal" | "terminal_input" | "terminal_output"))
+    let mut words = line.split_whitespace();
+    match words.next() {
+        Some("insmod") => words.next() == Some("serial"),
+        word => matches!(word, Some("serial" | "terminal" | "terminal_input" | "terminal_output")),
+    }
 }
 
 struct Parser<'a> {
@@ -318,7 +361,10 @@ impl Parser<'_> {
         let word = words[0].as_str();
         let setting = words.get(1).and_then(|word| word.split_once('=')).map(|(name, _)| name);
         match word {
-            "set" if setting == Some("default") => Ok(Item::Default),
+            "set" if setting == Some("default") => {
+                let value = words[1].split_once('=').map_or("", |(_, value)| value);
+                Ok(Item::Default(unquoted(value)))
+            }
             "set" if setting == Some("timeout") => Ok(Item::Timeout),
             "search" => Ok(search(text, words)),
             _ if LINUX.contains(&word) => {

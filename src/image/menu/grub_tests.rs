@@ -150,3 +150,23 @@ fn what_is_not_understood_is_refused_with_its_line() {
     }
     assert!(grub("", &spec(9, false), GrubFlavor::Efi).unwrap_err().to_string().contains("inst.stage2"));
 }
+
+#[test]
+fn entries_are_listed() {
+    let old = list(&vendor("el9-grub-efi.cfg")).unwrap();
+    let default: Vec<&str> =
+        old.iter().filter(|entry| entry.default).map(|entry| entry.title.as_str()).collect();
+    assert_eq!((old.len(), default), (5, vec!["Test this media & install CentOS Stream 9"]));
+    let new = list(&grub(&vendor("el9-grub-efi.cfg"), &spec(9, false), GrubFlavor::Efi).unwrap()).unwrap();
+    assert!(new[0].default && new[0].kernel_line.starts_with("/images/pxeboot/vmlinuz inst.stage2="));
+    assert_eq!(new[0].title, "Install prod's node by matching this machine");
+}
+
+#[test]
+fn rewriting_twice_is_rewriting_once() {
+    for (el, file, flavor) in EVERY {
+        let once = grub(&vendor(file), &spec(el, true), flavor).unwrap();
+        let twice = grub(&once, &spec(el, true), flavor).unwrap();
+        assert_eq!(twice, once);
+    }
+}

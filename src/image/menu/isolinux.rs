@@ -3,7 +3,7 @@
 //! A file is a list of plain directives, entries (`label` and what belongs to it) and the edges of submenus.
 
 use super::args::Args;
-use super::{MenuSpec, Purpose, Wanted, at_line, lines, no_install_entry, purpose};
+use super::{Listed, MenuSpec, Purpose, Wanted, at_line, lines, no_install_entry, purpose};
 use crate::error::Result;
 
 const FILE: &str = "isolinux.cfg";
@@ -76,11 +76,17 @@ struct Entry {
     name: String,
     lines: Vec<String>,
     append: Option<Args>,
+    default: bool,
 }
 
 impl Entry {
+    /// The first directive of a keyword, which has two words for `menu …`.
     fn line_of(&self, keyword: &str) -> Option<&str> {
-        self.lines.iter().map(|line| line.trim()).find(|line| split(line).0 == keyword)
+        let starts = |line: &&str| {
+            let (word, rest) = split(line);
+            word == keyword || (word == "menu" && keyword.strip_prefix("menu ") == Some(&split(rest).0))
+        };
+        self.lines.iter().map(|line| line.trim()).find(starts)
     }
 
     fn purpose(&self) -> Purpose {
@@ -141,6 +147,26 @@ pub fn isolinux(old: &str, spec: &MenuSpec) -> Result<String> {
         }
     }
     Ok(squeeze(&out))
+}
+
+/// The entries that start a kernel.
+pub fn list(text: &str) -> Result<Vec<Listed>> {
+    let items = parse(text)?;
+    let named = items.iter().find_map(|item| match item {
+        Item::Default(value) => Some(value.as_str()),
+        _ => None,
+    });
+    let listed = |(_, entry): (bool, &Entry)| {
+        let kernel = split(entry.line_of("kernel").or(entry.line_of("linux"))?).1;
+        let title = entry.line_of("menu label").map_or(entry.name.as_str(), |line| split(split(line).1).1);
+        let args = entry.append.clone().unwrap_or_default();
+        Some(Listed {
+            title: title.replace('^', ""),
+            default: entry.default || named == Some(entry.name.as_str()),
+            kernel_line: format!("{kernel} {args}").trim_end().to_owned(),
+        })
+    };
+    Ok(entries(&items).filter_map(listed).collect())
 }
 
 fn timeout(spec: &MenuSpec) -> String {
@@ -281,7 +307,7 @@ fn parse_entry(name: &str, lines: &[&str], mut at: usize) -> Result<(Entry, usiz
                 return Err(at_line(FILE, at, line, "a second append of one entry"));
             }
             "append" => entry.append = Some(Args::parse(rest)),
-            "menu" if first == "default" => {}
+            "menu" if first == "default" => entry.default = true,
             "menu" if MENU_OF_ENTRY.contains(&first.as_str()) => entry.lines.push(line.to_owned()),
             _ if OF_ENTRY.contains(&word.as_str()) => entry.lines.push(line.to_owned()),
             "text" => {

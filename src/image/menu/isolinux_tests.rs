@@ -94,3 +94,20 @@ fn what_is_not_understood_is_refused_with_its_line() {
     );
     assert!(isolinux("a\0b", &spec(9, false)).is_err());
 }
+
+#[test]
+fn entries_are_listed() {
+    let old = list(&vendor(7)).unwrap();
+    let default: Vec<&str> =
+        old.iter().filter(|entry| entry.default).map(|entry| entry.title.as_str()).collect();
+    assert_eq!((old.len(), default), (5, vec!["Test this media & install CentOS 7"]));
+    let new = list(&isolinux(&vendor(7), &spec(7, false)).unwrap()).unwrap();
+    assert!(new[0].default && new[0].kernel_line.starts_with("vmlinuz initrd=initrd.img inst.stage2="));
+    assert_eq!(new[1].title, "Install this machine as k8s-master1");
+}
+
+#[test]
+fn rewriting_twice_is_rewriting_once() {
+    let once = isolinux(&vendor(9), &spec(9, true)).unwrap();
+    assert_eq!(isolinux(&once, &spec(9, true)).unwrap(), once);
+}

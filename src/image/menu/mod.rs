@@ -139,6 +139,17 @@ impl MenuSpec {
     }
 }
 
+/// An entry of a menu, for those who want to know what a medium offers.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Listed {
+    /// What the user sees.
+    pub title: String,
+    /// Whether it starts when nobody chooses.
+    pub default: bool,
+    /// Kernel and arguments: `vmlinuz initrd=initrd.img quiet`.
+    pub kernel_line: String,
+}
+
 /// What an entry of the vendor's menu is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
