@@ -20,6 +20,7 @@ pub mod tree;
 // The flow, in order.
 pub mod cluster;
 pub mod image;
+pub mod kickstart;
 pub mod node;
 pub mod payload;
 pub mod pki;

@@ -1,0 +1,174 @@
+//! The kickstart: `/ks.cfg` of a medium, the same for every node of a role.
+//!
+//! What differs between nodes (network, disk) is found by `kiln node prepare` in `%pre` and included. What differs
+//! between releases is in one file, `el.rs`. Scripts are templates below `kickstart/`, which a user may override.
+
+mod el;
+mod model;
+
+pub use el::El;
+pub use model::{Command, Firewall, Kickstart, RootPassword, Selinux, Stage, Word};
+
+use serde::Serialize;
+
+use crate::cluster::Cluster;
+use crate::cluster::types::{HostName, Role};
+use crate::error::{Context, Error, Result};
+use crate::image::label::VolumeLabel;
+
+/// How long a machine that could not be installed shows why before it powers off.
+const HOLD_MINUTES: u32 = 10;
+
+/// Files that `kiln node prepare` makes and the kickstart includes.
+const INCLUDES: [&str; 2] = ["/tmp/kiln/disk.ks", "/tmp/kiln/network.ks"];
+
+/// Scripts by stage, in the order in which they stand in the file.
+const SCRIPTS: [(Stage, &str); 4] = [
+    (Stage::Pre, "kickstart/pre.sh.j2"),
+    (Stage::PostOutside, "kickstart/place.sh.j2"),
+    (Stage::PostInside, "kickstart/post.sh.j2"),
+    (Stage::OnError, "kickstart/onerror.sh.j2"),
+];
+
+/// What a kickstart is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The role that the medium serves.
+    pub role: Role,
+    /// The medium's label.
+    pub label: &'a VolumeLabel,
+    /// Packages to install.
+    pub packages: &'a [String],
+    /// Units to enable.
+    pub units: &'a [String],
+    /// Words for the kernel's command line.
+    pub kernel_args: &'a [String],
+    /// SELinux.
+    pub selinux: Selinux,
+    /// SELinux booleans to set to true.
+    pub selinux_booleans: &'a [String],
+}
+
+/// What the scripts' templates see.
+#[derive(Debug, Serialize)]
+struct Data<'a> {
+    cluster: String,
+    role: &'a str,
+    el: u8,
+    label: &'a str,
+    units: &'a [String],
+    selinux_booleans: &'a [String],
+    ssh_keys: Vec<&'a str>,
+    hold_minutes: u32,
+}
+
+/// Makes the kickstart. `template` gives a script's template by its path.
+pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -> Result<Kickstart> {
+    let Request { cluster, role, label, .. } = *request;
+    let release = cluster.base.release;
+    let el = El::of(release.el).ok_or_else(|| Error::internal(format!("no kickstart for {release}")))?;
+    let title = format!(
+        "{label}: made by kiln for nodes of profile {role} of cluster {}, on {release}",
+        cluster.name
+    );
+    let mut kickstart = Kickstart::new(el, &title);
+    commands(request, el)?.into_iter().try_for_each(|command| kickstart.add(command))?;
+    request.packages.iter().try_for_each(|package| kickstart.add_package(package))?;
+    let data = data(request)?;
+    for (stage, name) in SCRIPTS {
+        let body = render_script(name, &template(name)?, &data)?;
+        kickstart.add_script(stage, name, body)?;
+    }
+    Ok(kickstart)
+}
+
+fn commands(request: &Request<'_>, el: El) -> Result<Vec<Command>> {
+    let cluster = request.cluster;
+    let mut list = vec![Command::Cdrom, Command::Unattended];
+    let has = |name: &str| request.packages.iter().any(|package| package == name);
+    if el.has_modules() && has("container-selinux") {
+        let (name, stream) = (Word::new("module", "container-tools")?, Word::new("stream", "rhel8")?);
+        list.push(Command::Module { name, stream });
+    }
+    list.push(Command::English);
+    list.push(Command::Utc { servers: time_servers(&cluster.network.ntp)? });
+    list.push(Command::Auth);
+    list.push(Command::RootPassword(root_password(cluster, el)?));
+    if el.has_sshkey() {
+        list.extend(cluster.access.ssh_keys.iter().cloned().map(Command::RootKey));
+    }
+    list.push(Command::Selinux(request.selinux));
+    list.push(Command::Firewall(if has("firewalld") { Firewall::Enabled } else { Firewall::Disabled }));
+    let word = |arg: &String| Word::new("kernel argument", arg);
+    list.push(Command::Bootloader { append: request.kernel_args.iter().map(word).collect::<Result<_>>()? });
+    list.push(Command::NoQuestions);
+    list.push(Command::Reboot);
+    for path in INCLUDES {
+        list.push(Command::Include(Word::new("path", path)?));
+    }
+    Ok(list)
+}
+
+fn time_servers(servers: &[String]) -> Result<Vec<Word>> {
+    let check = |server: &String| {
+        if server.parse::<std::net::IpAddr>().is_err() && server.parse::<HostName>().is_err() {
+            return Err(Error::input(format!(
+                "time server `{}` is neither an address nor a name",
+                server.escape_debug()
+            )));
+        }
+        Word::new("time server", server)
+    };
+    servers.iter().map(check).collect()
+}
+
+/// Locked unless the cluster file gives a hash; there is no default password.
+fn root_password(cluster: &Cluster, el: El) -> Result<RootPassword> {
+    match &cluster.access.root_password_hash {
+        None => Ok(RootPassword::Locked),
+        Some(hash) if hash.as_str().starts_with("$y$") && !el.has_yescrypt() => {
+            Err(Error::input(format!("{} cannot check password hashes of kind `$y$`", cluster.base.release))
+                .hint("give a SHA-512 hash: `openssl passwd -6`"))
+        }
+        Some(hash) => Ok(RootPassword::Hash(hash.clone())),
+    }
+}
+
+fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
+    let cluster = request.cluster;
+    let check = |what: &str, list: &[String], more: &str| -> Result<()> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        match list.iter().find(|name| name.is_empty() || name.starts_with('-') || !name.chars().all(fits)) {
+            Some(bad) => Err(Error::input(format!("`{}` is no name of {what}", bad.escape_debug()))),
+            None => Ok(()),
+        }
+    };
+    check("a unit", request.units, "@._-:")?;
+    check("an SELinux boolean", request.selinux_booleans, "_")?;
+    Ok(Data {
+        cluster: cluster.name.to_string(),
+        role: request.role.as_str(),
+        el: cluster.base.release.el,
+        label: request.label.as_str(),
+        units: request.units,
+        selinux_booleans: request.selinux_booleans,
+        ssh_keys: cluster.access.ssh_keys.iter().map(|key| key.as_str()).collect(),
+        hold_minutes: HOLD_MINUTES,
+    })
+}
+
+fn render_script(name: &str, source: &str, data: &Data<'_>) -> Result<String> {
+    let fault = |error: minijinja::Error| Error::input(format!("template {name}: {error:#}"));
+    let mut env = minijinja::Environment::new();
+    let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    env.set_syntax(syntax.map_err(fault)?);
+    env.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    let data = minijinja::Value::from(minijinja::value::Serde(data));
+    env.render_named_str(name, source, data).map_err(fault).context("rendering the kickstart")
+}
+
+#[cfg(test)]
+mod tests;

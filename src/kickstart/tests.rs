@@ -1,0 +1,193 @@
+use std::io::Write as _;
+use std::process::{Command as Process, Stdio};
+
+use super::*;
+use crate::testing::cluster;
+
+fn template(name: &str) -> Result<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    Ok(std::fs::read_to_string(path).unwrap())
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The kickstart of a cluster with something in every list.
+fn build_for(cluster: &Cluster) -> Result<Kickstart> {
+    let label = VolumeLabel::for_medium(&cluster.name, Role::Master, "1a2b");
+    build(
+        &Request {
+            cluster,
+            role: Role::Master,
+            label: &label,
+            packages: &words(&["chrony", "container-selinux", "firewalld"]),
+            units: &words(&["chronyd.service", "kubelet.service"]),
+            kernel_args: &words(&["console=tty0", "console=ttyS0,115200n8"]),
+            selinux: Selinux::Permissive,
+            selinux_booleans: &words(&["httpd_can_network_connect"]),
+        },
+        &template,
+    )
+}
+
+fn on(release: &str) -> Cluster {
+    let mut cluster = cluster();
+    cluster.base.release = release.parse().unwrap();
+    cluster
+}
+
+const RELEASES: [(&str, u8); 6] = [
+    ("centos-7", 7),
+    ("centos-stream-8", 8),
+    ("rocky-8", 8),
+    ("centos-stream-9", 9),
+    ("almalinux-10", 10),
+    ("centos-stream-10", 10),
+];
+
+fn check(program: &str, package: &str, args: &[&str], input: &str) {
+    let mut process = Process::new(program);
+    process.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = process.spawn().unwrap_or_else(|error| panic!("{program}: {error} (install {package})"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {args:?}: {said}\n{input}");
+}
+
+#[test]
+fn pykickstart_takes_every_release() {
+    for el in 7..=10 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = Vec::new();
+        for (release, _) in RELEASES.iter().filter(|(_, of)| *of == el) {
+            let mut locked = on(release);
+            locked.access.ssh_keys.clear();
+            locked.network.ntp.clear();
+            let mut open = on(release);
+            open.access.root_password_hash = Some(format!("$6$salt${}", "a".repeat(86)).parse().unwrap());
+            for cluster in [on(release), locked, open] {
+                let file = dir.path().join(format!("{}.ks", files.len()));
+                std::fs::write(&file, build_for(&cluster).unwrap().to_string()).unwrap();
+                files.push(file.to_str().unwrap().to_owned());
+            }
+        }
+        let version = format!("RHEL{el}");
+        let mut args = vec!["-v", &version];
+        args.extend(files.iter().map(String::as_str));
+        check("ksvalidator", "pykickstart (PyPI)", &args, "");
+    }
+}
+
+#[test]
+fn scripts_are_sound_for_bash_and_shellcheck() {
+    for (release, _) in RELEASES {
+        for (_, body) in build_for(&on(release)).unwrap().scripts() {
+            check("bash", "bash", &["-n"], body);
+            check("shellcheck", "shellcheck", &["--shell=bash", "--severity=style", "-"], body);
+        }
+    }
+}
+
+#[test]
+fn releases_differ_where_they_must() {
+    let text = |release: &str| build_for(&on(release)).unwrap().to_string();
+    let el7 = text("centos-7");
+    assert!(el7.contains("\ninstall\ncdrom\ncmdline\n") && el7.contains("--ntpservers=192.168.31.1"));
+    assert!(!el7.contains("sshkey --") && el7.contains("/root/.ssh/authorized_keys"));
+    assert!(text("rocky-8").contains("module --name=container-tools --stream=rhel8"));
+    for release in ["rocky-8", "centos-stream-9", "centos-stream-10"] {
+        let text = text(release);
+        assert!(
+            text.contains("\nsshkey --username=root \"ssh-ed25519 ") && !text.contains("authorized_keys")
+        );
+        assert_eq!(text.contains("timesource --ntp-server=192.168.31.1"), release != "rocky-8");
+    }
+    assert!(text("centos-stream-10").contains("authselect select local"));
+}
+
+#[test]
+fn root_is_locked_unless_something_is_given() {
+    let mut cluster = cluster();
+    cluster.access.ssh_keys.clear();
+    let text = build_for(&cluster).unwrap().to_string();
+    assert!(text.contains("\nrootpw --lock\n") && !text.contains("sshkey"));
+    cluster.access.root_password_hash = Some(format!("$y$j9T$salt${}", "a".repeat(43)).parse().unwrap());
+    assert!(build_for(&cluster).unwrap().to_string().contains("rootpw --iscrypted $y$j9T$"));
+    cluster.base.release = "rocky-8".parse().unwrap();
+    assert!(build_for(&cluster).unwrap_err().to_string().contains("`$y$`"));
+}
+
+#[test]
+fn a_key_cannot_break_out_of_its_line() {
+    let mut cluster = cluster();
+    let key = format!("{} a'b \\ $(reboot) # %end \\", crate::testing::SSH_KEY);
+    cluster.access.ssh_keys = vec![key.parse().unwrap()];
+    for (release, el) in RELEASES {
+        cluster.base.release = release.parse().unwrap();
+        let text = build_for(&cluster).unwrap().to_string();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ks.cfg");
+        std::fs::write(&file, &text).unwrap();
+        // pykickstart reads the key back as it was given; the shell of EL 7 would write it as it was given.
+        let script = "import sys\nfrom pykickstart.parser import KickstartParser\n\
+            from pykickstart.version import makeVersion\n\
+            h = makeVersion('RHEL' + sys.argv[1]); KickstartParser(h, missingIncludeIsFatal=False).readKickstart(sys.argv[2])\n\
+            print(h.sshkey.sshUserList[0].key if sys.argv[1] != '7' else '', end='')";
+        let out =
+            Process::new("python3").args(["-c", script, &el.to_string(), file.to_str().unwrap()]).output();
+        let out = out.unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        match el {
+            7 => {
+                assert!(text.contains(&format!("<<'KILN_END_OF_KEYS'\n{key}\nKILN_END_OF_KEYS\n")), "{text}")
+            }
+            _ => assert_eq!(String::from_utf8(out.stdout).unwrap(), key),
+        }
+    }
+}
+
+#[test]
+fn hostile_words_are_refused() {
+    let mut kickstart = Kickstart::new(El::El9, "title\n%post");
+    assert!(!kickstart.to_string().contains("\n%post"));
+    for bad in ["", "a b", "a\nb", "%end", "-bash", "a\"b", "$(x)", "@group %post", "a#b"] {
+        assert!(kickstart.add_package(bad).is_err(), "{bad:?}");
+    }
+    let cluster = cluster();
+    let label = VolumeLabel::for_medium(&cluster.name, Role::Master, "1a2b");
+    let none = Vec::new();
+    let fine = Request {
+        cluster: &cluster,
+        role: Role::Master,
+        label: &label,
+        packages: &none,
+        units: &none,
+        kernel_args: &none,
+        selinux: Selinux::Enforcing,
+        selinux_booleans: &none,
+    };
+    build(&fine, &template).unwrap();
+    for bad in ["a b", "x\"; reboot", "$(x)", "a\\"] {
+        let bad = words(&[bad]);
+        assert!(build(&Request { kernel_args: &bad, ..fine }, &template).is_err(), "{bad:?}");
+        assert!(build(&Request { units: &bad, ..fine }, &template).is_err(), "{bad:?}");
+        assert!(build(&Request { selinux_booleans: &bad, ..fine }, &template).is_err(), "{bad:?}");
+        let mut cluster = cluster.clone();
+        cluster.network.ntp = bad;
+        assert!(build(&Request { cluster: &cluster, ..fine }, &template).is_err());
+    }
+    let ends = |_: &str| Ok("echo\n  %end\n%packages\n".to_owned());
+    assert!(build(&fine, &ends).unwrap_err().to_string().contains("would end the script"));
+}
+
+#[test]
+fn commands_that_exclude_each_other_are_errors() {
+    let mut kickstart = Kickstart::new(El::El9, "test");
+    kickstart.add(Command::Selinux(Selinux::Enforcing)).unwrap();
+    let error = kickstart.add(Command::Selinux(Selinux::Permissive)).unwrap_err();
+    assert!(error.to_string().contains("SELinux"), "{error}");
+    kickstart.add(Command::RootPassword(RootPassword::Locked)).unwrap();
+    assert!(kickstart.add(Command::RootPassword(RootPassword::Locked)).is_err());
+}
