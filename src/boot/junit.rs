@@ -80,3 +80,50 @@ pub fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::{Attach, Failure, FailureKind, Firmware, Stage, StageTime};
+
+    fn outcome(failure: Option<Failure>, line: &str) -> BootOutcome {
+        BootOutcome {
+            failure,
+            report: None,
+            shutdown: Some("guest-shutdown".to_owned()),
+            stages: vec![StageTime { stage: Stage::Firmware, seconds: 1.25 }],
+            seconds: 2.5,
+            accel: "tcg",
+            firmware_file: None,
+            last_lines: vec![line.to_owned()],
+        }
+    }
+
+    #[test]
+    fn the_report_counts_and_escapes() {
+        let spec = BootSpec::new("/m/<a>&\"b\".iso", Firmware::SecureBoot, Attach::Usb, "/w");
+        let good = outcome(None, "ok ]]> \u{1b}[0m \u{0} <x>");
+        let bad = outcome(Some(Failure::new(FailureKind::NoVerdict, "said 'no' & <off>")), "");
+        let text = junit("kiln <boot>", &[(&spec, &good), (&spec, &bad)]);
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+<testsuite name=\"kiln &lt;boot&gt;\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\" time=\"5.000\">\n  \
+<testcase classname=\"&lt;a&gt;&amp;&quot;b&quot;.iso\" name=\"secure-boot-usb\" time=\"2.500\">\n    \
+<system-out>ok ]]&gt; \u{fffd}[0m \u{fffd} &lt;x&gt;</system-out>\n  </testcase>\n  \
+<testcase classname=\"&lt;a&gt;&amp;&quot;b&quot;.iso\" name=\"secure-boot-usb\" time=\"2.500\">\n    \
+<failure type=\"no-verdict\" message=\"said &apos;no&apos; &amp; &lt;off&gt;\"/>\n    \
+<system-out></system-out>\n  </testcase>\n</testsuite>\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_json_result_has_its_fields() {
+        let spec = BootSpec::new("/m.iso", Firmware::Bios, Attach::Cd, "/w");
+        let value = json(&spec, &outcome(Some(Failure::new(FailureKind::Printed, "panic")), "last"));
+        assert_eq!(value["verdict"], "fail");
+        assert_eq!((&value["firmware"], &value["as"]), (&json!("bios"), &json!("cd")));
+        assert_eq!(value["stages"]["firmware"], 1.25);
+        assert_eq!(value["failure"]["kind"], "printed");
+        assert_eq!(value["last_lines"][0], "last");
+        assert_eq!(value["node"], Value::Null);
+    }
+}

@@ -14,8 +14,8 @@ use crate::progress::Progress;
 
 /// How often the logs are looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// How long QEMU may take to end when told to, or when its monitor has closed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long QEMU may take to end when told to, or when its monitor has closed; then it is killed.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long a stage took.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

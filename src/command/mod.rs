@@ -1,7 +1,7 @@
 //! One file a command: `Args` (clap) and `run`. Commands are where side effects live; they call the library and report.
 
-pub mod check;
 pub mod boot;
+pub mod check;
 pub mod docs;
 pub mod init;
 pub mod node;
