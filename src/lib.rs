@@ -18,12 +18,16 @@ pub mod progress;
 pub mod tree;
 
 // The flow, in order.
+pub mod assets;
 pub mod cluster;
 pub mod image;
 pub mod kickstart;
 pub mod node;
 pub mod payload;
 pub mod pki;
+pub mod plan;
+pub mod profile;
+pub mod render;
 
 // What tries a medium out.
 pub mod boot;

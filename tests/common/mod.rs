@@ -3,9 +3,13 @@
 //! A golden file is the proof of what kiln writes, so it never changes by itself: `KILN_BLESS=1 cargo test` writes the new
 //! content and still fails, so that a blessed run cannot be mistaken for a green one. Look at the difference, commit it.
 
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod reference;
 
 use std::path::{Path, PathBuf};
+
+pub use reference::{add_pool, reference_cluster};
 
 /// Lines shown before and after the first difference.
 const CONTEXT: usize = 3;
