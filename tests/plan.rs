@@ -1,5 +1,7 @@
 //! The whole of a plan for the reference cluster, compared with checked-in output: what is planned, and every rendered file.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fmt::Write as _;
