@@ -1,0 +1,64 @@
+# Everything a developer of kiln types. `make` alone shows the list.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET := x86_64-unknown-linux-gnu
+KILN := target/$(TARGET)/release/kiln
+export KILN_CACHE ?= $(HOME)/.cache/kiln
+# ksvalidator lives in a virtual environment of the cache where the system has no package for it.
+export PATH := $(KILN_CACHE)/venv/bin:$(PATH)
+SCRIPTS = $(shell git ls-files '*.sh' .ci/run)
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install the packages that tests and demo need (root or sudo; about 2 minutes the first time)
+	@tests/setup.sh
+
+build: ## Build the static release binary (about 3 minutes the first time)
+	@cargo build --release --locked
+	@tests/static.sh $(KILN)
+
+check: ## Format, lint, shellcheck: everything that needs no run
+	@cargo fmt --all -- --check
+	@cargo clippy --all-targets --locked -- -D warnings
+	@shellcheck $(SCRIPTS)
+	@echo "check: clean"
+
+components: ## Fill ./components: the Kubernetes control plane and its runtime (about 6 minutes the first time)
+	@tests/components/make.sh components
+
+standin: ## Make the stand-in vendor media, in all layouts (about 1 minute the first time)
+	@for layout in el7 el9 el10; do tests/standin/make.sh $$layout >/dev/null; done
+
+demo: setup build ## Build the example cluster's master ISO and boot it in QEMU (about 15 minutes the first time)
+	@tests/demo/run.sh $(KILN)
+
+test: setup ## Set up, then run all checks and tests (about 25 minutes the first time)
+	@tests/run.sh
+
+test-all: test ## All of `test`, and what takes too long for it: huge media, flags of real binaries, longer fuzzing
+	@tests/run-heavy.sh $(KILN)
+
+boot-tests: build standin ## Boot every layout, firmware and drive in QEMU
+	@cargo test --release --locked --features boot-tests --test boot -- --test-threads=2 --nocapture
+
+fuzz: ## Coverage-guided fuzzing of every reader of foreign bytes, a minute each (needs cargo-fuzz)
+	@tests/fuzz/run.sh 60
+
+bench: build ## Measure against cp and xorriso in the same run, print ratios (about 10 minutes)
+	@python3 tests/bench/iso.py $(KILN)
+
+docs: build ## Write what is generated: man pages, completions, schema, sample file
+	@$(KILN) docs docs/generated
+
+bless: ## Rewrite golden files; the run that does it fails on purpose, look at the diff
+	@KILN_BLESS=1 cargo test --locked || true
+	@git --no-pager diff --stat -- tests/golden docs/generated
+
+clean: ## Remove what was built here; the cache stays
+	@cargo clean && rm -rf out
+
+.PHONY: help setup build check components standin demo test test-all boot-tests fuzz bench docs bless clean
