@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Measures `kiln build` of an ISO against `cp` of the same bytes and against xorriso + implantisomd5, in one run.
+
+Base 1 GiB (a stand-in medium padded with incompressible packages), payload 1 GiB (component files). Medians of five,
+interleaved so that a slow minute hits all alike. Every candidate is flushed to disk. Prints ratios; exits 1 when a bound is
+broken. Sizes and rounds can be given for a quick look: iso.py KILN [--mib 64] [--rounds 1].
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CP_BOUND, XORRISO_BOUND, MEMORY_BOUND_MIB = 1.25, 0.6, 64
+
+
+def run(*words, **options):
+    """Runs a command to success; its output is shown only if it fails."""
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    if done.returncode:
+        sys.exit(f"bench: {' '.join(map(str, words))} failed:\n{done.stdout.decode(errors='replace')[-2000:]}")
+    return done.stdout.decode(errors="replace")
+
+
+def flushed(path):
+    """Forces a file to disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def timed(action):
+    """Seconds that `action` takes, started with nothing left to write back."""
+    os.sync()
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start
+
+
+def peak_memory(words, cwd):
+    """Peak resident size of a command in MiB, measured for that child alone."""
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1)
+        os.dup2(devnull, 2)
+        os.execv(words[0], words)
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        sys.exit(f"bench: {words} failed")
+    return usage.ru_maxrss / 1024
+
+
+def prepare(work, kiln, mib):
+    """A project folder with a base of `mib` MiB and components of `mib` MiB, pinned."""
+    layout = work / "base.iso"
+    run(ROOT / "tests/standin/make.sh", "el9", layout, "--size", mib)
+    shutil.copy(ROOT / "tests/demo/cluster.toml", work / "cluster.toml")
+    wanted = [
+        ("kubernetes/1.20.2", ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"]),
+        ("etcd/3.5.0", ["etcd", "etcdctl"]),
+        ("containerd/1.6.20", ["containerd", "containerd-shim-runc-v2", "ctr"]),
+        ("runc/1.1.5", ["runc"]),
+        ("cni-plugins/1.1.1", ["bridge", "host-local", "loopback", "portmap", "bandwidth", "firewall", "tuning"]),
+    ]
+    files = [work / "components" / folder / name for folder, names in wanted for name in names]
+    each = (mib << 20) // len(files)
+    program = pathlib.Path("/bin/true").read_bytes()
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(program)
+            left = each - len(program)
+            while left > 0:
+                file.write(os.urandom(min(left, 1 << 20)))
+                left -= 1 << 20
+        path.chmod(0o755)
+    run(kiln, "fetch", cwd=work)
+    run(kiln, "build", "--profile", "master", cwd=work)  # makes pki/, which is not part of what is measured
+    return layout
+
+
+def xorriso_remaster(work, base, built, out):
+    """What a script with xorriso does for the same remaster: replay, map the payload, implant the checksum."""
+    out.unlink(missing_ok=True)
+    run("xorriso", "-indev", base, "-outdev", out, "-boot_image", "any", "replay", "-volid", "KILN-BENCH",
+        "-update", built / "isolinux.cfg", "/isolinux/isolinux.cfg", "-update", built / "grub.cfg", "/EFI/BOOT/grub.cfg",
+        "-update", built / "efiboot.img", "/images/efiboot.img", "-map", built / "kiln", "/kiln", "-map", built / "ks.cfg", "/ks.cfg",
+        cwd=work)
+    run("implantisomd5", "--force", out)
+    flushed(out)
+
+
+def main():
+    """Measures and judges."""
+    options = argparse.ArgumentParser()
+    options.add_argument("kiln", type=pathlib.Path)
+    options.add_argument("--mib", type=int, default=1024)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--dir", default=None, help="folder to work in; its file system is what is measured")
+    args = options.parse_args()
+    kiln = args.kiln.resolve()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="kiln-bench-", dir=args.dir or ROOT / "target"))
+    try:
+        judge(measure(work, kiln, args.mib, args.rounds))
+    finally:
+        shutil.rmtree(work)
+
+
+def measure(work, kiln, mib, rounds):
+    """Medians in seconds, the size built, the peak memory."""
+    base = prepare(work, kiln, mib)
+    output = next((work / "out").glob("*.iso"))
+    parts = work / "parts"
+    parts.mkdir()
+    run("xorriso", "-osirrox", "on", "-indev", output, "-extract", "/kiln", parts / "kiln", "-extract", "/ks.cfg", parts / "ks.cfg",
+        "-extract", "/isolinux/isolinux.cfg", parts / "isolinux.cfg", "-extract", "/EFI/BOOT/grub.cfg", parts / "grub.cfg",
+        "-extract", "/images/efiboot.img", parts / "efiboot.img")
+    copy, replay = work / "copy.iso", work / "replay.iso"
+
+    def by_kiln():
+        run(kiln, "build", "--profile", "master", cwd=work)
+
+    def by_cp():
+        copy.unlink(missing_ok=True)
+        run("cp", "--reflink=never", output, copy)
+        flushed(copy)
+
+    candidates = {"kiln": by_kiln, "cp": by_cp, "xorriso": lambda: xorriso_remaster(work, base, parts, replay)}
+    times = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, action in candidates.items():
+            times[name].append(timed(action))
+            print(f"  {name:8} {times[name][-1]:6.2f} s", flush=True)
+    memory = peak_memory([str(kiln), "build", "--profile", "master"], work)
+    return {"seconds": {name: statistics.median(values) for name, values in times.items()},
+            "spread": {name: [min(values), max(values)] for name, values in times.items()},
+            "bytes": output.stat().st_size, "memory_mib": memory}
+
+
+def judge(result):
+    """Prints the ratios and fails when one is out of bounds."""
+    seconds = result["seconds"]
+    to_cp, to_xorriso = seconds["kiln"] / seconds["cp"], seconds["kiln"] / seconds["xorriso"]
+    print(json.dumps(result, indent=1))
+    rows = [("time, kiln / cp", to_cp, CP_BOUND), ("time, kiln / (xorriso + implantisomd5)", to_xorriso, XORRISO_BOUND),
+            ("peak memory, MiB", result["memory_mib"], MEMORY_BOUND_MIB)]
+    for name, value, bound in rows:
+        print(f"{name:40} {value:7.2f}  bound {bound:6.2f}  {'ok' if value <= bound else 'BROKEN'}")
+    if any(value > bound for _, value, bound in rows):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
