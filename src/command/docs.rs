@@ -6,7 +6,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::error::{IoContext, Result};
+use crate::cluster;
+use crate::error::{Error, IoContext, Result};
 use crate::report::Report;
 
 /// Arguments of `kiln docs`.
@@ -27,6 +28,12 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         clap_complete::generate_to(shell, &mut Cli::command(), "kiln", &completions)
             .at("writing completions to", &completions)?;
+    }
+    let schema = serde_json::to_string_pretty(&cluster::schema())
+        .map_err(|error| Error::internal("printing the JSON Schema").because(error))?;
+    for (name, text) in [("cluster.schema.json", schema + "\n"), ("cluster.toml", cluster::SAMPLE.to_owned())] {
+        let path = args.dir.join(name);
+        std::fs::write(&path, text).at("writing", &path)?;
     }
     report.note(&format!("wrote {}", args.dir.display()));
     Ok(())
