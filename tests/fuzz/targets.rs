@@ -1,0 +1,81 @@
+//! What is fuzzed: each function takes any bytes, and must neither panic nor take memory out of proportion to them.
+//! Shared by the bounded run in `cargo test` and by the cargo-fuzz targets in `fuzz/`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use kiln::format::fat::{Fat, rebuild};
+use kiln::format::iso9660::read::Iso;
+use kiln::format::tar;
+use kiln::image::menu::{GrubFlavor, MenuSpec, SerialConsole, grub, isolinux};
+use kiln::payload::manifest::Manifest;
+
+/// The FAT reader; and the writer, whose result the reader must take.
+pub fn fat(bytes: &[u8]) {
+    let Ok(fat) = Fat::open(bytes) else { return };
+    let _ = (fat.label(), fat.serial());
+    for item in fat.items() {
+        let _ = fat.read(&item.path);
+    }
+    let replace = BTreeMap::from([("EFI/BOOT/grub.cfg".to_owned(), vec![b'#'; 3000])]);
+    if let Ok(new) = rebuild(bytes, &replace) {
+        let again = Fat::open(&new).expect("a rebuilt image can be read");
+        assert_eq!(again.read("EFI/BOOT/grub.cfg").expect("the new file is there"), vec![b'#'; 3000]);
+    }
+}
+
+/// The ISO reader, both trees, and the content of small files.
+pub fn iso(bytes: &[u8]) {
+    let Ok(iso) = Iso::open(bytes) else { return };
+    let _ = iso.label();
+    for tree in [Some(&iso.tree), iso.joliet.as_ref()].into_iter().flatten() {
+        for (path, id) in tree.walk() {
+            let _ = (tree.find(&path), iso.read_node(tree.node(id), 64 << 10));
+        }
+    }
+}
+
+/// The cluster file.
+pub fn toml(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = kiln::cluster::parse(Path::new("/cluster.toml"), text);
+    }
+}
+
+/// The tar reader, with content.
+pub fn tar(bytes: &[u8]) {
+    let mut reader = tar::read::Reader::new(bytes);
+    while let Ok(Some(_)) = reader.next_member() {
+        let mut content = reader.content().take(1 << 20);
+        let _ = std::io::copy(&mut content, &mut std::io::sink());
+    }
+}
+
+/// The menu parsers; what they write they must read again.
+pub fn menu(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let spec = MenuSpec {
+        label: "KILN-FUZZ".parse().expect("a label"),
+        default_title: "Install".into(),
+        nodes: vec!["a".parse().expect("a name")],
+        timeout_seconds: 5,
+        serial: Some(SerialConsole::default()),
+        el: 9,
+        ks_path: "/ks.cfg".into(),
+    };
+    if let Ok(new) = isolinux(text, &spec) {
+        isolinux(&new, &spec).expect("a rewritten menu can be read");
+    }
+    if let Ok(new) = grub(text, &spec, GrubFlavor::Efi) {
+        grub(&new, &spec, GrubFlavor::Efi).expect("a rewritten menu can be read");
+    }
+    let _ = (kiln::image::menu::isolinux::list(text), kiln::image::menu::grub::list(text));
+}
+
+/// The manifest; what is read can be written.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::from_json(bytes, "fuzz") {
+        manifest.to_json().expect("a manifest can be written");
+    }
+}
