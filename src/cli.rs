@@ -29,6 +29,10 @@ pub enum Command {
     Check(command::check::Args),
     /// Print the JSON Schema of cluster.toml, for editors
     Schema(command::schema::Args),
+    /// Pin the components that nodes run in kiln.lock
+    Fetch(command::fetch::Args),
+    /// Make, renew and show the certificates in pki/
+    Pki(command::pki::Args),
     /// Run on a machine: check the medium, prepare and place what the node gets
     Node(command::node::Args),
     /// Boot a medium in QEMU and judge it

@@ -20,6 +20,7 @@ pub mod tree;
 // The flow, in order.
 pub mod assets;
 pub mod cluster;
+pub mod fetch;
 pub mod image;
 pub mod kickstart;
 pub mod node;

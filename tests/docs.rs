@@ -8,7 +8,9 @@ fn files(root: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        for entry in
+            std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
@@ -26,7 +28,8 @@ fn generated_files_have_not_drifted() {
     let fresh = tempfile::tempdir().unwrap();
     let status = Command::new(env!("CARGO_BIN_EXE_kiln")).arg("docs").arg(fresh.path()).status().unwrap();
     assert!(status.success());
-    let (fresh, kept) = (files(fresh.path()), files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/generated")));
+    let (fresh, kept) =
+        (files(fresh.path()), files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/generated")));
     let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&fresh), names(&kept), "run `make docs` and commit docs/generated");
     for (name, text) in &fresh {

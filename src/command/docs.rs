@@ -31,7 +31,8 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     }
     let schema = serde_json::to_string_pretty(&cluster::schema())
         .map_err(|error| Error::internal("printing the JSON Schema").because(error))?;
-    for (name, text) in [("cluster.schema.json", schema + "\n"), ("cluster.toml", cluster::SAMPLE.to_owned())] {
+    for (name, text) in [("cluster.schema.json", schema + "\n"), ("cluster.toml", cluster::SAMPLE.to_owned())]
+    {
         let path = args.dir.join(name);
         std::fs::write(&path, text).at("writing", &path)?;
     }

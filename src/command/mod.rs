@@ -3,8 +3,10 @@
 pub mod boot;
 pub mod check;
 pub mod docs;
+pub mod fetch;
 pub mod init;
 pub mod node;
+pub mod pki;
 pub mod schema;
 
 use std::path::PathBuf;
@@ -37,8 +39,10 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Check(args) => check::run(args, report),
         Command::Boot(args) => boot::run(args, report),
         Command::Docs(args) => docs::run(args, report),
+        Command::Fetch(args) => fetch::run(args, report),
         Command::Init(args) => init::run(args, report),
         Command::Node(args) => node::run(args, report),
+        Command::Pki(args) => pki::run(args, report),
         Command::Schema(args) => schema::run(args, report),
     }
 }

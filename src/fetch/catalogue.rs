@@ -1,0 +1,242 @@
+//! What components consist of: `profiles/components.toml` as checked data. Knows no folder and no digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::version::Version;
+use crate::assets::Assets;
+use crate::cluster::model::{Cluster, Runtime};
+use crate::cluster::types::Role;
+use crate::error::{Error, Result};
+use crate::tree::NodePath;
+
+/// Where the catalogue lies among kiln's assets.
+pub const FILE: &str = "profiles/components.toml";
+
+/// All components that kiln knows, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalogue {
+    components: BTreeMap<String, Component>,
+}
+
+/// A component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// Whether its version is that of Kubernetes in the cluster file.
+    pub follows_kubernetes: bool,
+    /// Whether a cluster can do without.
+    pub optional: bool,
+    /// The runtime that needs it; `None` when every cluster does.
+    pub runtime: Option<Runtime>,
+    /// Its files, by name.
+    pub files: BTreeMap<String, FileRule>,
+}
+
+/// Where a file of a component goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRule {
+    /// Path on the node.
+    pub path: NodePath,
+    /// Permission bits.
+    pub mode: u16,
+    /// Nodes that get it.
+    pub on: BTreeSet<Place>,
+    /// Whether the component works without.
+    pub optional: bool,
+    /// First version of the component that has it.
+    pub since: Option<Version>,
+    /// First version of the component that no longer has it.
+    pub until: Option<Version>,
+}
+
+/// Which nodes get a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Masters.
+    Master,
+    /// Workers.
+    Worker,
+    /// Load balancers.
+    Lb,
+    /// Nodes that run an etcd member, whatever their role.
+    Etcd,
+}
+
+impl Place {
+    /// Whether a cluster has nodes of `role` in this place.
+    fn covers(self, cluster: &Cluster, role: Role) -> bool {
+        let present = has_role(cluster, role);
+        match self {
+            Place::Master => present && role == Role::Master,
+            Place::Worker => present && role == Role::Worker,
+            Place::Lb => present && role == Role::Lb,
+            Place::Etcd => cluster.etcd_members().any(|node| node.role == role),
+        }
+    }
+}
+
+fn has_role(cluster: &Cluster, role: Role) -> bool {
+    let pools = role == Role::Worker && !cluster.worker_pools.is_empty();
+    pools || cluster.nodes_of(role).next().is_some()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCatalogue {
+    component: BTreeMap<String, RawComponent>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawComponent {
+    follows: Option<Follows>,
+    #[serde(default)]
+    optional: bool,
+    runtime: Option<RawRuntime>,
+    files: BTreeMap<String, RawFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Follows {
+    Kubernetes,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawRuntime {
+    Containerd,
+    Docker,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    to: String,
+    on: BTreeSet<Place>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    optional: bool,
+    since: Option<String>,
+    until: Option<String>,
+}
+
+impl Catalogue {
+    /// The catalogue among kiln's assets, or the user's own in its place.
+    pub fn load(assets: &Assets) -> Result<Self> {
+        Self::parse(&assets.origin(FILE), &assets.text(FILE)?)
+    }
+
+    /// Reads a catalogue; `file` names it in errors.
+    pub fn parse(file: &Path, text: &str) -> Result<Self> {
+        let raw: RawCatalogue = toml::from_str(text)
+            .map_err(|error| Error::input(format!("{} cannot be read", file.display())).because(error))?;
+        let mut components = BTreeMap::new();
+        for (name, component) in raw.component {
+            let component = check(&name, component)
+                .map_err(|why| Error::input(format!("{}: component {name}: {why}", file.display())))?;
+            components.insert(name, component);
+        }
+        Ok(Self { components })
+    }
+
+    /// A component by name.
+    pub fn get(&self, name: &str) -> Option<&Component> {
+        self.components.get(name)
+    }
+
+    /// The components that a cluster takes, sorted by name, the optional ones among them.
+    pub fn of<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = (&'a str, &'a Component)> {
+        self.components
+            .iter()
+            .filter(|(_, component)| component.runtime.is_none_or(|runtime| runtime == cluster.runtime))
+            .map(|(name, component)| (name.as_str(), component))
+    }
+}
+
+impl Component {
+    /// The files of a version that nodes of `role` get, sorted by name.
+    pub fn files_for<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        role: Role,
+        version: Option<&'a Version>,
+    ) -> impl Iterator<Item = (&'a str, &'a FileRule)> {
+        self.files
+            .iter()
+            .filter(move |(_, rule)| rule.on.iter().any(|place| place.covers(cluster, role)))
+            .filter(move |(_, rule)| rule.applies(version))
+            .map(|(name, rule)| (name.as_str(), rule))
+    }
+
+    /// The files of a version that any node of the cluster gets, by name.
+    pub fn files_of_cluster<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        version: Option<&'a Version>,
+    ) -> BTreeMap<&'a str, &'a FileRule> {
+        Role::ALL.into_iter().flat_map(|role| self.files_for(cluster, role, version)).collect()
+    }
+}
+
+impl FileRule {
+    /// Whether a version has the file. Without a version: whether the newest has it.
+    fn applies(&self, version: Option<&Version>) -> bool {
+        match version {
+            None => self.until.is_none(),
+            Some(version) => {
+                self.since.as_ref().is_none_or(|since| version >= since)
+                    && self.until.as_ref().is_none_or(|until| version < until)
+            }
+        }
+    }
+}
+
+fn check(name: &str, raw: RawComponent) -> Result<Component, String> {
+    check_name(name)?;
+    let mut files = BTreeMap::new();
+    for (file, rule) in raw.files {
+        check_name(&file)?;
+        let path = NodePath::new(format!("{}/{file}", rule.to)).map_err(|error| error.to_string())?;
+        let mode = rule.mode.as_deref().unwrap_or("0755");
+        let mode = u16::from_str_radix(mode, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o7777)
+            .ok_or_else(|| format!("`{mode}` is no mode: it is written like \"0755\""))?;
+        let version = |text: Option<String>| text.map(|text| text.parse::<Version>()).transpose();
+        let rule = FileRule {
+            path,
+            mode,
+            on: rule.on,
+            optional: rule.optional,
+            since: version(rule.since)?,
+            until: version(rule.until)?,
+        };
+        files.insert(file, rule);
+    }
+    Ok(Component {
+        follows_kubernetes: raw.follows.is_some(),
+        optional: raw.optional,
+        runtime: raw.runtime.map(|runtime| match runtime {
+            RawRuntime::Containerd => Runtime::Containerd,
+            RawRuntime::Docker => Runtime::Docker,
+        }),
+        files,
+    })
+}
+
+/// Names become parts of paths, so they are plain: letters, digits, `.`, `_`, `+`, `-`, no point in front.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-');
+    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(format!(
+            "`{}` cannot name a component or a file: letters, digits, `.`, `_`, `+`, `-` can, without a `.` in front",
+            name.escape_debug()
+        ));
+    }
+    Ok(())
+}

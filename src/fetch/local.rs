@@ -1,0 +1,217 @@
+//! Pins the components folder: finds each file that the cluster needs as `<component>/<version>/<file>`, checks that it is a
+//! program and takes its size and SHA-256. The result is a [`Lock`]; nothing is written here.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::catalogue::{Catalogue, Component};
+use super::elf::{self, Linking};
+use super::lock::{FilePin, Lock, Pin};
+use super::version::Version;
+use crate::cluster::model::Cluster;
+use crate::digest::Sha256;
+use crate::error::{Error, IoContext, Result};
+use crate::progress::Progress;
+
+/// A pinned folder.
+#[derive(Debug)]
+pub struct Pinned {
+    /// What to write to `kiln.lock`.
+    pub lock: Lock,
+    /// What is odd but stops nothing: unknown files, programs that need a C library of the node.
+    pub warnings: Vec<String>,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Search {
+    missing: Vec<String>,
+    faults: Vec<String>,
+    warnings: Vec<String>,
+    dynamic: Vec<String>,
+}
+
+/// Pins what the cluster needs from its components folder. All that is missing is named at once.
+pub fn pin(cluster: &Cluster, catalogue: &Catalogue, progress: &dyn Progress) -> Result<Pinned> {
+    let dir = folder(cluster)?;
+    let mut search = Search::default();
+    let mut lock = Lock::default();
+    for (name, component) in catalogue.of(cluster) {
+        if component.files_of_cluster(cluster, None).is_empty() {
+            continue;
+        }
+        let Some(version) = choose(&dir.join(name), name, component, cluster, &mut search)? else { continue };
+        if let Some(pin) = pin_component(dir, name, component, &version, cluster, &mut search, progress)? {
+            lock.components.insert(name.to_owned(), pin);
+        }
+    }
+    search.note_unknown_components(dir, catalogue)?;
+    search.finish(dir)?;
+    if !search.dynamic.is_empty() {
+        search.warnings.push(format!(
+            "these need the C library that they were linked with, and may not start on the nodes: {}",
+            search.dynamic.join(", ")
+        ));
+    }
+    Ok(Pinned { lock, warnings: search.warnings })
+}
+
+/// The components folder that the cluster file names.
+pub(super) fn folder(cluster: &Cluster) -> Result<&Path> {
+    cluster.components.dir.as_deref().ok_or_else(|| {
+        Error::input("the cluster file names no components folder")
+            .hint("add `[components]` with `dir = \"components\"`; docs/components.md says what goes in it")
+    })
+}
+
+/// The version to take: the cluster file's, or the highest that is there.
+fn choose(
+    folder: &Path,
+    name: &str,
+    component: &Component,
+    cluster: &Cluster,
+    search: &mut Search,
+) -> Result<Option<Version>> {
+    if component.follows_kubernetes {
+        return cluster.kubernetes.to_string().parse().map(Some).map_err(Error::internal);
+    }
+    let mut versions = Vec::new();
+    for entry in names_in(folder)? {
+        match entry.parse::<Version>() {
+            Ok(version) if folder.join(&entry).is_dir() => versions.push(version),
+            _ => search.warnings.push(format!(
+                "{} is ignored: folders there are named after versions, like 1.2.3",
+                folder.join(&entry).display()
+            )),
+        }
+    }
+    let chosen = versions.into_iter().max();
+    if chosen.is_none() && !component.optional {
+        for (file, rule) in component.files_of_cluster(cluster, None) {
+            if !rule.optional && rule.since.is_none() {
+                search.missing.push(folder.join("VERSION").join(file).display().to_string());
+            }
+        }
+    }
+    if let Some(version) = &chosen
+        && component.files_of_cluster(cluster, Some(version)).is_empty()
+    {
+        search.faults.push(format!("{name} {version}: kiln knows no file of this version"));
+    }
+    Ok(chosen)
+}
+
+fn pin_component(
+    dir: &Path,
+    name: &str,
+    component: &Component,
+    version: &Version,
+    cluster: &Cluster,
+    search: &mut Search,
+    progress: &dyn Progress,
+) -> Result<Option<Pin>> {
+    let folder = dir.join(name).join(version.to_string());
+    let mut files = BTreeMap::new();
+    for (file, rule) in component.files_of_cluster(cluster, Some(version)) {
+        let path = folder.join(file);
+        if !path.is_file() {
+            if !rule.optional {
+                search.missing.push(path.display().to_string());
+            }
+            continue;
+        }
+        if let Some(pin) = pin_file(&path, format!("{name}/{file}"), search, progress)? {
+            files.insert(file.to_owned(), pin);
+        }
+    }
+    for entry in names_in(&folder)? {
+        if !component.files.contains_key(&entry) {
+            search.warnings.push(format!(
+                "{} is ignored: kiln knows no such file of {name}",
+                folder.join(&entry).display()
+            ));
+        }
+    }
+    Ok(if files.is_empty() { None } else { Some(Pin { version: version.clone(), files }) })
+}
+
+fn pin_file(
+    path: &Path,
+    label: String,
+    search: &mut Search,
+    progress: &dyn Progress,
+) -> Result<Option<FilePin>> {
+    let mut file = File::open(path).at("opening", path)?;
+    let len = file.metadata().at("reading", path)?.len();
+    match elf::look(&mut file, len).at("reading", path)? {
+        Err(why) => {
+            search.faults.push(format!("{}: {why}", path.display()));
+            return Ok(None);
+        }
+        Ok(Linking::Dynamic) => search.dynamic.push(label),
+        Ok(Linking::Static) => {}
+    }
+    let file = File::open(path).at("opening", path)?;
+    let (sha256, size) = Sha256::of_reader(file).at("reading", path)?;
+    progress.advance(size);
+    Ok(Some(FilePin { size, sha256 }))
+}
+
+impl Search {
+    fn note_unknown_components(&mut self, dir: &Path, catalogue: &Catalogue) -> Result<()> {
+        for entry in names_in(dir)? {
+            if catalogue.get(&entry).is_none() {
+                self.warnings
+                    .push(format!("{} is ignored: kiln knows no such component", dir.join(&entry).display()));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self, dir: &Path) -> Result<()> {
+        if !self.missing.is_empty() {
+            let version = self.missing.iter().any(|path| path.contains("/VERSION/"));
+            let version = if version { "; VERSION is one of your choice, like 1.2.3" } else { "" };
+            return Err(Error::input(format!(
+                "{} component files are missing:\n  {}",
+                self.missing.len(),
+                self.missing.join("\n  ")
+            ))
+            .hint(format!(
+                "put the files of the official releases there{version}; for a trial `make components` fills the folder"
+            )));
+        }
+        if !self.faults.is_empty() {
+            return Err(Error::input(format!(
+                "files in {} cannot be used:\n  {}",
+                dir.display(),
+                self.faults.join("\n  ")
+            ))
+            .hint("take the Linux release for amd64, unpacked, and check its digest"));
+        }
+        Ok(())
+    }
+}
+
+/// Names in a folder, sorted, without hidden ones; none when the folder is not there.
+fn names_in(dir: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("reading the folder", dir)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.at("reading the folder", dir)?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Where a file of a pinned component lies.
+pub(super) fn path_of(dir: &Path, component: &str, version: &Version, file: &str) -> PathBuf {
+    dir.join(component).join(version.to_string()).join(file)
+}
