@@ -144,10 +144,9 @@ fn text_fits(schema: &Value, text: &str, at: &At, findings: &mut Findings<'_>) -
         return true;
     }
     let added = findings.error(Rule::UnknownValue, at, format!("`{}` cannot be {}", at.key, shown(text)));
-    match nearest(text, words.clone()) {
-        Some(meant) => added.hint(format!("did you mean `{meant}`?")),
-        None => added.hint(format!("it is one of {}", words.collect::<Vec<_>>().join(", "))),
-    };
+    let meant =
+        nearest(text, words.clone()).map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+    added.hint(format!("{meant}it is one of {}", words.collect::<Vec<_>>().join(", ")));
     false
 }
 
