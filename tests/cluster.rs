@@ -1,5 +1,7 @@
 //! `cluster.toml`, one rule at a time: the sample with one fault gives that finding, at that place, and no other.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics")]
+
 mod common;
 
 use std::path::Path;

@@ -75,11 +75,12 @@ impl<'f> Findings<'f> {
 
     fn add(&mut self, severity: Severity, rule: Rule, at: &At, message: String) -> Added<'_> {
         // Errors go before warnings where room is short.
-        if self.full() && severity == Severity::Error {
-            if let Some(spare) = self.list.iter().rposition(|found| found.severity == Severity::Warning) {
-                self.list.remove(spare);
-                self.dropped += 1;
-            }
+        if self.full()
+            && severity == Severity::Error
+            && let Some(spare) = self.list.iter().rposition(|found| found.severity == Severity::Warning)
+        {
+            self.list.remove(spare);
+            self.dropped += 1;
         }
         if self.full() {
             self.dropped += 1;

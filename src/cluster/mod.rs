@@ -4,6 +4,7 @@
 //! faults of a file are found in one go, each a [`diag::Diagnostic`] whose rule is in [`rule::Rule`].
 
 mod check;
+mod credential;
 pub mod diag;
 mod findings;
 pub mod gates;
