@@ -101,6 +101,38 @@ impl Assets {
     }
 }
 
+/// Writes the compiled-in files below `dir`, to be changed there; returns how many were written. Files that are there
+/// already with the same content are left alone; with other content they are an error unless `force` is set, and then
+/// nothing is written at all.
+pub fn eject(dir: &Path, force: bool) -> Result<usize> {
+    let mut wanted = Vec::new();
+    for (path, source) in &Assets::new(None)?.files {
+        let Source::Embedded(bytes) = source else { continue };
+        let file = dir.join(path);
+        match std::fs::read(&file) {
+            Ok(old) if old == *bytes => continue,
+            Ok(_) if !force => {
+                return Err(Error::input(format!(
+                    "{} is there already and has been changed",
+                    file.display()
+                ))
+                .hint("--force replaces it with kiln's own; another folder can be named"));
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("reading", &file, error));
+            }
+            _ => wanted.push((file, *bytes)),
+        }
+    }
+    for (file, bytes) in &wanted {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).at("making the folder", folder)?;
+        }
+        std::fs::write(file, bytes).at("writing", file)?;
+    }
+    Ok(wanted.len())
+}
+
 /// The other form of a file: rendered or plain.
 fn twin(path: &str) -> String {
     match path.strip_suffix(TEMPLATE) {
@@ -216,6 +248,22 @@ mod tests {
         std::os::unix::fs::symlink("../../secret", overlays.join("far")).unwrap();
         let error = Assets::new(Some(dir.path())).unwrap_err();
         assert!(error.to_string().contains("leads out of"), "{error}");
+    }
+
+    #[test]
+    fn what_is_ejected_is_what_is_built_in_and_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = eject(dir.path(), false).unwrap();
+        let (own, built_in) = (Assets::new(Some(dir.path())).unwrap(), Assets::new(None).unwrap());
+        assert_eq!(own.list(""), built_in.list(""));
+        assert_eq!(count, built_in.list("").len());
+        assert!(own.list("").iter().all(|path| own.read(path).unwrap() == built_in.read(path).unwrap()));
+        assert_eq!(eject(dir.path(), false).unwrap(), 0);
+        std::fs::write(dir.path().join("profiles/lb.toml"), "mine").unwrap();
+        std::fs::remove_file(dir.path().join("profiles/master.toml")).unwrap();
+        assert!(eject(dir.path(), false).unwrap_err().to_string().contains("lb.toml"));
+        assert!(!dir.path().join("profiles/master.toml").exists());
+        assert_eq!(eject(dir.path(), true).unwrap(), 2);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Command {
     Init(command::init::Args),
     /// Check cluster.toml: all that is wrong with it, at once
     Check(command::check::Args),
+    /// Show what the nodes of a profile get: files, units, packages, certificates
+    Plan(command::plan::Args),
     /// Print the JSON Schema of cluster.toml, for editors
     Schema(command::schema::Args),
     /// Pin the components that nodes run in kiln.lock

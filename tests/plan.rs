@@ -98,7 +98,9 @@ fn plans_of_the_reference_cluster() {
                 continue;
             }
             let plan = planned(case, role);
-            let json = serde_json::to_string_pretty(&show::view(&plan, None).unwrap()).unwrap() + "\n";
+            let json = serde_json::to_string_pretty(&show::view(&cluster(case), &plan, None).unwrap())
+                .unwrap()
+                + "\n";
             let mut files = String::new();
             contents(&mut files, "common", &plan.common);
             for (name, node) in &plan.nodes {

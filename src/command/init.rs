@@ -1,9 +1,10 @@
-//! `kiln init`: writes a commented sample of `cluster.toml` to start from.
+//! `kiln init`: writes a commented sample of `cluster.toml` to start from, or kiln's own profiles, overlays and kickstart.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::assets;
 use crate::cluster::SAMPLE;
 use crate::error::{Error, IoContext, Result};
 use crate::report::Report;
@@ -17,10 +18,22 @@ pub struct Args {
     /// Replace a file that is there
     #[arg(long)]
     pub force: bool,
+    /// Write profiles/, overlays/ and kickstart/ instead: beside a cluster.toml
+    /// they override kiln's own, file by file
+    #[arg(long)]
+    pub eject: bool,
 }
 
-/// Writes the sample.
+/// Writes the sample, or the built-in files.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
+    if args.eject {
+        let count = assets::eject(&args.dir, args.force)?;
+        report.note(&format!(
+            "wrote {count} files below {}; keep those that you change and delete the rest, so that they follow kiln",
+            args.dir.display()
+        ));
+        return Ok(());
+    }
     std::fs::create_dir_all(&args.dir).at("making the folder", &args.dir)?;
     let path = args.dir.join("cluster.toml");
     let mut options = OpenOptions::new();

@@ -7,6 +7,7 @@ pub mod fetch;
 pub mod init;
 pub mod node;
 pub mod pki;
+pub mod plan;
 pub mod schema;
 
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Init(args) => init::run(args, report),
         Command::Node(args) => node::run(args, report),
         Command::Pki(args) => pki::run(args, report),
+        Command::Plan(args) => plan::run(args, report),
         Command::Schema(args) => schema::run(args, report),
     }
 }

@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::cluster::types::{HostName, Role};
 use crate::error::{Error, Result};
 use crate::profile::{self, Facts, Opening, Profile, Section, Selinux};
-use crate::tree::Tree;
+use crate::tree::{Entry, NodePath, Tree};
 
 use context::Data;
 use overlay::Overlay;
@@ -59,7 +59,7 @@ pub struct RolePlan {
 pub struct NodePlan {
     /// Its files.
     pub tree: Tree,
-    /// Units to enable besides those of the role.
+    /// Units to enable besides those of the role; `tree` holds the links that do it.
     pub units: Vec<String>,
 }
 
@@ -99,6 +99,7 @@ pub fn plan(cluster: &Cluster, assets: &Assets, role: Role, versions: &Versions)
                 overlay.own(assets, &data, &mut own.tree)?;
             }
             own.units = minus(&wide.units, &base.units);
+            own.units.iter().try_for_each(|unit| enable(unit, &mut own.tree))?;
         }
         plans.insert(node.name.clone(), own);
     }
@@ -142,6 +143,12 @@ fn overlays(assets: &Assets, names: &[String]) -> Result<Vec<Overlay>> {
 
 fn minus(all: &[String], known: &[String]) -> Vec<String> {
     all.iter().filter(|item| !known.contains(item)).cloned().collect()
+}
+
+/// Enables a unit by the link that `systemctl enable` would make: the kickstart knows the role's units only.
+fn enable(unit: &str, tree: &mut Tree) -> Result<()> {
+    let path = NodePath::new(format!("/etc/systemd/system/multi-user.target.wants/{unit}"))?;
+    tree.insert(path, Entry::symlink(format!("/usr/lib/systemd/system/{unit}"), "plan"))
 }
 
 /// A pool's machines are unknown when the medium is built, so no overlay of theirs can be rendered for one.

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::cluster::Cluster;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
+use crate::pki;
 use crate::profile::{Opening, Selinux};
 use crate::tree::{Kind, Tree};
 
@@ -42,6 +44,8 @@ pub struct FileView {
 pub struct NodeView {
     /// Units besides those of the profile.
     pub units: Vec<String>,
+    /// Certificates that are issued for it, by name.
+    pub certificates: Vec<String>,
     /// Files.
     pub files: Vec<FileView>,
 }
@@ -74,11 +78,18 @@ pub struct PlanView {
 }
 
 /// View of a plan. `node` narrows it to one node.
-pub fn view(plan: &RolePlan, node: Option<&str>) -> Result<PlanView> {
+pub fn view(cluster: &Cluster, plan: &RolePlan, node: Option<&str>) -> Result<PlanView> {
+    let wanted = pki::wanted(cluster);
     let mut nodes = BTreeMap::new();
     for (name, NodePlan { tree, units }) in &plan.nodes {
         if node.is_none_or(|node| node == name.as_str()) {
-            nodes.insert(name.to_string(), NodeView { units: units.clone(), files: files(tree)? });
+            let folder = format!("nodes/{name}/");
+            let certificates =
+                wanted.keys().filter_map(|id| id.as_str().strip_prefix(&folder)).map(str::to_owned).collect();
+            nodes.insert(
+                name.to_string(),
+                NodeView { units: units.clone(), certificates, files: files(tree)? },
+            );
         }
     }
     Ok(PlanView {
@@ -154,8 +165,10 @@ pub fn text(view: &PlanView) -> String {
     lines(&mut out, &view.common);
     for (name, node) in &view.nodes {
         let _ = writeln!(out, "\nfiles of {name} alone");
-        if !node.units.is_empty() {
-            let _ = writeln!(out, "  units: {}", node.units.join(" "));
+        for (title, items) in [("units", &node.units), ("certificates", &node.certificates)] {
+            if !items.is_empty() {
+                let _ = writeln!(out, "  {title}: {}", items.join(" "));
+            }
         }
         lines(&mut out, &node.files);
     }

@@ -3,7 +3,7 @@
 //! A golden file is the proof of what kiln writes, so it never changes by itself: `KILN_BLESS=1 cargo test` writes the new
 //! content and still fails, so that a blessed run cannot be mistaken for a green one. Look at the difference, commit it.
 
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod reference;
 
