@@ -14,7 +14,7 @@ source_version='1.20.5+really1.20.2' # Debian's number for the same thing; the r
 go=1.19
 programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 
-key=$( (cat "$here/build-kubernetes.sh" "$here/lib.sh"; echo "$source_version") | sha256sum | cut -c1-16)
+key=$( (cat "$here/build-kubernetes.sh" && echo "$source_version") | sha256sum | cut -c1-16)
 root=$(cache_root)
 done_dir=$root/$key/kubernetes/$version
 if [[ -d $done_dir ]]; then

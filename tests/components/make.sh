@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Fills a components folder (default: ./components) with all that a cluster of Kubernetes 1.20.2 runs:
+#
+#   tests/components/make.sh [FOLDER]
+#
+# The official release files where they can be reached. Else Kubernetes built from Debian's source package, and etcd,
+# containerd, runc and the CNI plugins out of Debian's binary packages. Debian's programs are linked against Debian's C
+# library: they are for the demo and the tests, not for nodes. What is there already is not fetched again.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/components/lib.sh
+source "$here/lib.sh"
+target=${1:-components}
+
+kubernetes=1.20.2
+kubernetes_files=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
+# Official releases that go with it; static, so that they run on every release.
+etcd=3.4.23 containerd=1.6.20 runc=1.1.5 cni=1.1.1
+kubernetes_url=${KILN_KUBERNETES_URL:-https://dl.k8s.io/release}
+github_url=${KILN_GITHUB_URL:-https://github.com}
+
+# have COMPONENT: whether the folder has it: Kubernetes in the version above, of the others any. Folders appear by rename, so
+# what is there is whole.
+have() {
+    if [[ $1 == kubernetes ]]; then
+        [[ -d $target/kubernetes/$kubernetes ]]
+    else
+        compgen -G "$target/$1/[0-9]*" >/dev/null
+    fi
+}
+
+# place FROM COMPONENT VERSION FILE…: copies files into the folder, complete or not at all.
+place() {
+    local from=$1 component=$2 dir=$target/$2 version=$3 staging
+    shift 3
+    mkdir -p "$dir"
+    rm -rf "$dir"/.new.*
+    staging=$(mktemp -d "$dir/.new.XXXXXX")
+    (cd "$from" && cp --reflink=auto -L -- "$@" "$staging/")
+    chmod 0755 "$staging" "$staging"/*
+    mv -T "$staging" "$dir/$version"
+    say "$component $version is in $dir/$version"
+}
+
+# reachable URL: whether the official files can be had. Gives up after 3 seconds.
+reachable() {
+    command -v curl >/dev/null && curl -fsSIL --connect-timeout 3 --max-time 3 -o /dev/null "$1" 2>/dev/null
+}
+
+# download URL FILE SHA256-FILE-URL: fetches a file and compares it with the digest that the publisher gives.
+download() {
+    local want
+    say "downloading $1"
+    curl -fsSL --retry 3 -o "$2" "$1" || die "$1 could not be downloaded"
+    want=$(curl -fsSL --retry 3 "$3" | grep -E "^[0-9a-f]{64}(\$|.*[ */]${1##*/}\$)" | head -n 1 | cut -c1-64) || true
+    [[ -n $want ]] || die "$3 names no digest for ${1##*/}"
+    echo "$want  $2" | sha256sum -c --quiet >/dev/null 2>&1 || die "$1 is not what its publisher's digest says"
+}
+
+official() {
+    local work=$1 file url
+    if ! have kubernetes; then
+        mkdir "$work/k"
+        for file in "${kubernetes_files[@]}"; do
+            url=$kubernetes_url/v$kubernetes/bin/linux/amd64/$file
+            download "$url" "$work/k/$file" "$url.sha256"
+        done
+        place "$work/k" kubernetes $kubernetes "${kubernetes_files[@]}"
+    fi
+    if ! have etcd; then
+        url=$github_url/etcd-io/etcd/releases/download/v$etcd
+        download "$url/etcd-v$etcd-linux-amd64.tar.gz" "$work/etcd.tgz" "$url/SHA256SUMS"
+        tar -C "$work" -xzf "$work/etcd.tgz"
+        place "$work/etcd-v$etcd-linux-amd64" etcd $etcd etcd etcdctl
+    fi
+    if ! have containerd; then
+        url=$github_url/containerd/containerd/releases/download/v$containerd/containerd-static-$containerd-linux-amd64.tar.gz
+        download "$url" "$work/containerd.tgz" "$url.sha256sum"
+        mkdir "$work/c" && tar -C "$work/c" -xzf "$work/containerd.tgz"
+        place "$work/c/bin" containerd $containerd containerd containerd-shim-runc-v2 ctr
+    fi
+    if ! have runc; then
+        url=$github_url/opencontainers/runc/releases/download/v$runc
+        download "$url/runc.amd64" "$work/runc" "$url/runc.sha256sum"
+        place "$work" runc $runc runc
+    fi
+    if ! have cni-plugins; then
+        url=$github_url/containernetworking/plugins/releases/download/v$cni/cni-plugins-linux-amd64-v$cni.tgz
+        download "$url" "$work/cni.tgz" "$url.sha256"
+        mkdir "$work/n" && tar -C "$work/n" -xzf "$work/cni.tgz"
+        (cd "$work/n" && find . -maxdepth 1 -type f -perm -u+x -printf '%P\n') >"$work/n.list"
+        mapfile -t files <"$work/n.list"
+        place "$work/n" cni-plugins $cni "${files[@]}"
+    fi
+}
+
+# debian_version PACKAGE: upstream's part of the version of the candidate: 1.6.20~ds1-1 gives 1.6.20.
+debian_version() {
+    apt_cache show --no-all-versions "$1" | sed -n 's/^Version: \(.*:\)\?\([0-9][0-9.]*[0-9]\).*/\2/p' | head -n 1
+}
+
+# from_debian COMPONENT PACKAGES FOLDER [FILE…]: files out of packages; all of the folder when none is named. The first
+# package gives the version.
+from_debian() {
+    local component=$1 version packages=$2 folder=$3 root package
+    shift 3
+    have "$component" && return
+    root=$work/deb-$component
+    for package in $packages; do
+        unpack_deb "$package" "$root"
+    done
+    version=$(debian_version "${packages%% *}")
+    [[ -n $version ]] || die "the version of ${packages%% *} is not known to apt"
+    if [[ $# -eq 0 ]]; then
+        (cd "$root/$folder" && find . -maxdepth 1 -type f -printf '%P\n') >"$work/list"
+        mapfile -t files <"$work/list"
+        set -- "${files[@]}"
+    fi
+    place "$root/$folder" "$component" "$version" "$@"
+}
+
+need dpkg-deb dpkg
+missing=()
+for component in kubernetes etcd containerd runc cni-plugins; do
+    have $component || missing+=("$component")
+done
+if [[ ${#missing[@]} -eq 0 ]]; then
+    say "nothing to do: $target has them all"
+    exit 0
+fi
+mkdir -p "$target" "$(cache_root)"
+exec 9>"$target/.lock"
+flock 9
+work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+if reachable "$kubernetes_url/v$kubernetes/bin/linux/amd64/kubectl.sha256" &&
+    reachable "$github_url/etcd-io/etcd/releases/download/v$etcd/SHA256SUMS"; then
+    say "fetching the official release files of ${missing[*]}"
+    official "$work"
+    exit 0
+fi
+say "the official release files cannot be reached; ${missing[*]} come from Debian"
+if ! have kubernetes; then
+    built=$("$here/build-kubernetes.sh")
+    place "$built" kubernetes $kubernetes "${kubernetes_files[@]}"
+fi
+if [[ ${missing[*]} != kubernetes ]]; then
+    apt_private "$work/apt"
+    from_debian etcd "etcd-server etcd-client" usr/bin etcd etcdctl
+    from_debian containerd containerd usr/bin containerd containerd-shim-runc-v2 ctr
+    from_debian runc runc usr/sbin runc
+    from_debian cni-plugins containernetworking-plugins usr/lib/cni
+fi
