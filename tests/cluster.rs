@@ -117,6 +117,7 @@ fn shapes() {
 fn single_values() {
     use Rule::*;
     let hash = "# root_password_hash = \"$6$…\"";
+    let yescrypt = format!("root_password_hash = \"$y$j9T$salt${}\"", "a".repeat(43));
     let keys = "# ssh_keys = [\"ssh-ed25519 AAAA… ops\"]";
     let good = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ops";
     verify(&[
@@ -189,6 +190,9 @@ fn single_values() {
             "ssh_keys",
         ),
         error(BadPasswordHash, hash, "root_password_hash = \"hunter2\"", "access.root_password_hash", ""),
+        error(BadPasswordHash, hash, &yescrypt, "access.root_password_hash", "")
+            .and("\"centos-stream-9\"", "\"rocky-8\"")
+            .and("\"1.37.2\"", "\"1.31.0\""),
         error(BadSerialConsole, "# [console]\n# serial", "[console]\nserial", "console.serial", "ttyS9")
             .and("ttyS0", "ttyS9"),
         error(BaseWithoutMedium, "iso = ", "# iso = ", "base", "[base]"),
@@ -313,6 +317,12 @@ fn size_and_encoding() {
     let missing = cluster::load(&dir.path().join("none.toml")).unwrap_err();
     assert!(missing.hint_text().unwrap().contains("kiln init"));
     assert_eq!(cluster::parse(&path, &"#".repeat(2 << 20)).unwrap_err().findings()[0].rule, "too-large");
+}
+
+#[test]
+fn a_yescrypt_hash_is_taken_where_the_system_knows_it() {
+    let hash = format!("root_password_hash = \"$y$j9T$salt${}\"", "a".repeat(43));
+    assert_eq!(findings(&SAMPLE.replacen("# root_password_hash = \"$6$…\"", &hash, 1)), []);
 }
 
 /// Every rule is set off by a test of this file, so none can be dead.

@@ -63,6 +63,7 @@ impl Check<'_, '_> {
         self.nodes_together(&drafts, &pools);
         self.roles(&drafts, &pools);
         self.combination(&head, base.as_ref());
+        self.hash_is_known(&access, base.as_ref());
         if self.findings.errors() > 0 {
             return None;
         }
@@ -164,6 +165,18 @@ impl Check<'_, '_> {
             }
         }
         Access { ssh_keys, root_password_hash }
+    }
+
+    /// A kind of hash that the system does not know locks root out.
+    fn hash_is_known(&mut self, access: &Access, base: Option<&Base>) {
+        let (Some(hash), Some(base)) = (&access.root_password_hash, base) else { return };
+        if hash.as_str().starts_with("$y$") && base.release.el < 9 {
+            let at = At { key: "access.root_password_hash".into(), span: None };
+            let message = format!("`{}` is a yescrypt hash, which {} does not know", at.key, base.release);
+            self.findings
+                .error(Rule::BadPasswordHash, &at, message)
+                .hint("make one with `openssl passwd -6`");
+        }
     }
 
     /// Holds the combination of versions against the gates.
