@@ -1,7 +1,11 @@
 //! Formats: one file or folder each, reader beside writer. None of them knows what kiln puts into it.
 
 pub mod bytes;
+pub mod eltorito;
 pub mod fat;
+pub mod gpt;
 pub mod iso9660;
+pub mod isomd5;
+pub mod mbr;
 pub mod read_at;
 pub mod tar;
