@@ -1,0 +1,134 @@
+//! The staging file: a medium under construction, beside its final name, locked by the process that writes it. Whoever
+//! comes next removes those that nobody holds any more.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::digest::Sha256;
+use crate::error::{Class, Error, IoContext, Result};
+use crate::image::base::Base;
+
+use super::layout::{Plan, Source};
+
+/// Name of the list of digests beside the output.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// A staging file; removed when dropped, unless it was published.
+#[derive(Debug)]
+pub struct Staging {
+    /// The file, open for reading and writing.
+    pub file: File,
+    /// Its path.
+    pub path: PathBuf,
+    published: bool,
+}
+
+impl Staging {
+    /// Makes the staging file of an output, and removes what killed runs left behind.
+    pub fn create(output: &Path) -> Result<Self> {
+        let (dir, name) = split(output)?;
+        clean(&dir, &name);
+        let path = dir.join(format!(".{name}.kiln-{}.part", std::process::id()));
+        // 0600: a medium carries private keys.
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create_new(true).mode(0o600).open(&path).at("making", &path)?;
+        let staging = Self { file, path, published: false };
+        flock(&staging.file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| Error::io("locking", &staging.path, error.into()))?;
+        Ok(staging)
+    }
+
+    /// Lets the first `len` bytes share their blocks with the base, where the file system can; tells whether it did.
+    pub fn share(&self, base: &File, len: u64) -> bool {
+        rustix::fs::ioctl_ficlone(&self.file, base).is_ok() && self.file.set_len(len).is_ok()
+    }
+
+    /// Checks, before the first byte, that the medium will fit.
+    pub fn room(&self, plan: &Plan, base: &Base, shared: bool) -> Result<()> {
+        let stat =
+            rustix::fs::fstatvfs(&self.file).map_err(|e| Error::io("looking at", &self.path, e.into()))?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let allocated = base.file.metadata().map_or(plan.copied, |meta| meta.blocks().saturating_mul(512));
+        let need: u64 =
+            plan.segments.iter().filter(|s| !matches!(s.source, Source::Base)).map(|s| s.len).sum();
+        let need = if shared { need } else { need + plan.copied.min(allocated) };
+        if need <= free {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let text = format!("no room in {}: {} MiB needed, {} MiB free", dir.display(), mib(need), mib(free));
+        Err(Error::new(Class::Io, text).hint("make room, or choose an output on another file system"))
+    }
+
+    /// Gives the file its final name and writes its digest to `SHA256SUMS`. The content is on the disk already.
+    pub fn publish(mut self, output: &Path, sha256: &Sha256) -> Result<()> {
+        let (dir, name) = split(output)?;
+        std::fs::rename(&self.path, output).at("renaming the finished medium to", output)?;
+        self.published = true;
+        sync_dir(&dir)?;
+        let sums = dir.join(SUMS);
+        let old = std::fs::read_to_string(&sums).unwrap_or_default();
+        let mut lines: Vec<String> =
+            old.lines().filter(|line| listed(line) != Some(&name)).map(str::to_owned).collect();
+        lines.push(format!("{sha256}  {name}"));
+        lines.sort_by(|a, b| listed(a).cmp(&listed(b)));
+        let part = dir.join(format!(".{SUMS}.kiln-{}.part", std::process::id()));
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&part)?;
+            file.write_all((lines.join("\n") + "\n").as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&part, &sums)
+        };
+        write().at("writing", &sums)?;
+        sync_dir(&dir)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing can be done about a failure here, and the next run tries again.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The file name of a line of `sha256sum`.
+fn listed(line: &str) -> Option<&str> {
+    line.get(64..).map(|rest| rest.trim_start_matches([' ', '*']))
+}
+
+fn split(output: &Path) -> Result<(PathBuf, String)> {
+    let name = output.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Error::input(format!("{} is no name for a file", output.display())))?;
+    let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((dir.to_owned(), name.to_owned()))
+}
+
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).at("flushing", dir)
+}
+
+/// Removes staging files that no process holds.
+fn clean(dir: &Path, name: &str) {
+    let prefix = format!(".{name}.kiln-");
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries {
+        let found = entry.file_name();
+        let Some(found) = found.to_str() else { continue };
+        let sums = found.starts_with(&format!(".{SUMS}.kiln-"));
+        if !(found.starts_with(&prefix) || sums) || !found.ends_with(".part") {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Carries a plan out: one thread writes, one takes the media check's MD5 just behind it from what was written, one
+//! flushes. The SHA-256 of the medium is taken last, for the implanted MD5 lies near its start.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use sha2::Digest as _;
+
+use crate::digest::Sha256;
+use crate::error::{Class, Error, IoContext, Result};
+use crate::format::isomd5::{FIELD_AT, FIELD_LEN, Hasher};
+use crate::image::base::Base;
+use crate::image::{Content, Digests, MediumFile};
+use crate::progress::Progress;
+
+use super::Built;
+use super::layout::{Plan, Source};
+use super::staging::Staging;
+use super::stream;
+
+/// Bytes that are hashed at once; fits a processor's cache.
+const CHUNK: usize = 256 << 10;
+/// The writer tells the hasher how far it is after so many bytes.
+const TELL: u64 = 4 << 20;
+
+/// Writes a planned medium into its staging file, down to the disk.
+pub fn write(
+    staging: &Staging,
+    base: &Base,
+    plan: Plan,
+    files: Vec<MediumFile>,
+    reflinked: bool,
+    progress: &dyn Progress,
+) -> Result<Built> {
+    let (size, path) = (plan.size, staging.path.as_path());
+    // One step of the file's size: everything that no segment covers is a hole, and reads as zeros.
+    staging.file.set_len(size).at("growing", path)?;
+    let hasher = Hasher::new(plan.blocks);
+    let range = hasher.range();
+    if reflinked {
+        progress.skip("copying the base", "its blocks are shared");
+    }
+    progress.step("writing the medium");
+    progress.total(size);
+    let (tell, told) = sync_channel(256);
+    let (digests, md5) = std::thread::scope(|scope| {
+        let reader = &staging.file;
+        let hashing = scope.spawn(move || follow(hasher, reader, &told));
+        let mut writer = Writer { staging, base, tell, told: 0, range, digests: Digests::new(), progress };
+        let written = writer.run(plan, files, reflinked);
+        let digests = std::mem::take(&mut writer.digests);
+        drop(writer);
+        let md5 = hashing.join().map_err(|_| Error::internal("the thread that takes the MD5 failed"))?;
+        written?;
+        Ok::<_, Error>((digests, md5.at("reading back", path)?))
+    })
+    .map_err(no_room)?;
+    let (field, md5) = md5.finish();
+    staging.file.write_all_at(&field, FIELD_AT).at("writing", path)?;
+    progress.step("flushing and taking the digest");
+    progress.total(size);
+    let sha256 = std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| staging.file.sync_all());
+        let sha256 = digest(&staging.file, size, progress).at("reading back", path)?;
+        let flushed = flushing.join().map_err(|_| Error::internal("the thread that flushes failed"))?;
+        flushed.at("flushing", path)?;
+        Ok::<_, Error>(sha256)
+    })
+    .map_err(no_room)?;
+    Ok(Built { size, sha256, md5, reflinked, files: digests })
+}
+
+/// The writing side.
+struct Writer<'a> {
+    staging: &'a Staging,
+    base: &'a Base,
+    tell: SyncSender<u64>,
+    told: u64,
+    range: u64,
+    digests: Digests,
+    progress: &'a dyn Progress,
+}
+
+impl Writer<'_> {
+    fn run(&mut self, plan: Plan, files: Vec<MediumFile>, reflinked: bool) -> Result<()> {
+        let mut files: Vec<Option<MediumFile>> = files.into_iter().map(Some).collect();
+        let (to, path) = (&self.staging.file, self.staging.path.clone());
+        // Files without content have no segment, and a digest all the same.
+        for file in files.iter().flatten().filter(|file| file.content.is_empty()) {
+            self.digests.insert(file.path.clone(), (0, Sha256::of(b"")));
+        }
+        for segment in plan.segments {
+            match segment.source {
+                Source::Base if reflinked => {}
+                Source::Base => {
+                    let copied =
+                        stream::copy(&self.base.file, to, segment.at, segment.len, |upto| self.upto(upto));
+                    copied.at("copying the base to", &path)?;
+                }
+                Source::Bytes(bytes) => to.write_all_at(&bytes, segment.at).at("writing", &path)?,
+                Source::File(number) => {
+                    if let Some(file) = files.get_mut(number).and_then(Option::take) {
+                        self.file(file, segment.at, &path)?;
+                    }
+                }
+            }
+            self.upto(segment.at + segment.len);
+        }
+        self.upto(u64::MAX);
+        Ok(())
+    }
+
+    fn file(&mut self, file: MediumFile, at: u64, path: &Path) -> Result<()> {
+        let to = &self.staging.file;
+        let len = file.content.len();
+        let digest = match file.content {
+            Content::Blob(blob) => stream::blob(&blob, &file.path, to, path, at, |upto| self.upto(upto))?,
+            Content::Deferred(deferred) => {
+                let bytes = (deferred.make)(&self.digests)?;
+                if bytes.len() as u64 != len {
+                    let text = format!("{} was planned with {len} bytes and has {}", file.path, bytes.len());
+                    return Err(Error::internal(text));
+                }
+                to.write_all_at(&bytes, at).at("writing", path)?;
+                Sha256::of(&bytes)
+            }
+        };
+        self.digests.insert(file.path, (len, digest));
+        Ok(())
+    }
+
+    /// All bytes before `at` are final.
+    fn upto(&mut self, at: u64) {
+        let at = at.min(self.range);
+        if at >= self.told + TELL || (at == self.range && self.told < at) {
+            self.progress.advance(at - self.told);
+            self.told = at;
+            // The other side only goes away when it failed, and then its error is reported.
+            let _ = self.tell.send(at);
+        }
+    }
+}
+
+/// Takes the MD5 of what was written, as far as the writer is.
+fn follow(mut hasher: Hasher, file: &File, told: &Receiver<u64>) -> std::io::Result<Hasher> {
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
+    for upto in told {
+        while at < upto {
+            let part = &mut buffer[..(upto - at).min(CHUNK as u64) as usize];
+            file.read_exact_at(part, at)?;
+            blank(part, at);
+            hasher.update(part);
+            at += part.len() as u64;
+        }
+    }
+    Ok(hasher)
+}
+
+/// The checker takes the field itself as spaces.
+fn blank(part: &mut [u8], at: u64) {
+    let end = at + part.len() as u64;
+    let (from, to) = (FIELD_AT.max(at), (FIELD_AT + FIELD_LEN as u64).min(end));
+    if from < to {
+        part[(from - at) as usize..(to - at) as usize].fill(b' ');
+    }
+}
+
+fn digest(file: &File, size: u64, progress: &dyn Progress) -> std::io::Result<Sha256> {
+    let mut hash = sha2::Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
+    while at < size {
+        let part = &mut buffer[..(size - at).min(CHUNK as u64) as usize];
+        file.read_exact_at(part, at)?;
+        hash.update(&*part);
+        at += part.len() as u64;
+        progress.advance(part.len() as u64);
+    }
+    Ok(Sha256(hash.finalize().into()))
+}
+
+/// Says plainly what a full disk is.
+fn no_room(error: Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(now) = cause {
+        let kind = now.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(
+            kind,
+            Some(
+                std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::QuotaExceeded
+                    | std::io::ErrorKind::FileTooLarge
+            )
+        ) {
+            let hint = "make room, or choose an output on another file system; nothing was left behind";
+            return Error::new(Class::Io, format!("no room: {error}")).hint(hint);
+        }
+        cause = now.source();
+    }
+    error
+}
