@@ -92,7 +92,6 @@ label check
   menu default
   kernel vmlinuz
   append initrd=initrd.img inst.stage2=hd:LABEL=$esc rd.live.check quiet
-menu end
 C
     esp "$t/images/efiboot.img"
 fi
