@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Write a commented sample of cluster.toml
     Init(command::init::Args),
+    /// Read a medium back: boot records, label, menus, payload, manifest
+    Inspect(command::inspect::Args),
     /// Check cluster.toml: all that is wrong with it, at once
     Check(command::check::Args),
     /// Show what the nodes of a profile get: files, units, packages, certificates

@@ -5,6 +5,7 @@ pub mod check;
 pub mod docs;
 pub mod fetch;
 pub mod init;
+pub mod inspect;
 pub mod node;
 pub mod pki;
 pub mod plan;
@@ -42,6 +43,7 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Docs(args) => docs::run(args, report),
         Command::Fetch(args) => fetch::run(args, report),
         Command::Init(args) => init::run(args, report),
+        Command::Inspect(args) => inspect::run(args, report),
         Command::Node(args) => node::run(args, report),
         Command::Pki(args) => pki::run(args, report),
         Command::Plan(args) => plan::run(args, report),

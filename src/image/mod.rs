@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod dir;
+pub mod inspect;
 pub mod iso;
 pub mod label;
 pub mod menu;

@@ -194,6 +194,16 @@ impl Geometry {
     }
 }
 
+/// Bytes of the volume that a boot sector describes; nothing if it is no boot sector of FAT. Nothing else is checked.
+pub fn claimed_size(boot: &[u8]) -> Option<u64> {
+    let boot = boot.get(..512).filter(|boot| boot[510..] == [0x55, 0xaa])?;
+    let sectors = match le16(boot, 19) {
+        0 => le32(boot, 32),
+        short => u32::from(short),
+    };
+    Some(u64::from(sectors) * u64::from(le16(boot, 11))).filter(|size| *size > 0)
+}
+
 /// An error about an image that is no FAT file system, or a broken one.
 pub(crate) fn wrong(what: impl std::fmt::Display) -> Error {
     Error::input(format!("the FAT image (EFI system partition) cannot be read: {what}"))

@@ -1,0 +1,48 @@
+//! `kiln inspect`: reads a medium back.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use crate::error::{Error, IoContext, Result};
+use crate::image::inspect::{self, check, text};
+use crate::report::Report;
+
+/// Arguments of `kiln inspect`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln inspect out/prod-master.iso
+  kiln inspect --check --json out/prod-master.iso")]
+pub struct Args {
+    /// The medium: an ISO image, kiln's or a vendor's
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Read it all: verify the implanted MD5 and every payload file's digest
+    #[arg(long)]
+    pub check: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints what the medium is. With `--check` a medium that does not verify is an error of class input.
+pub fn run(args: &Args, report: &Report) -> Result<()> {
+    let name = args.file.display().to_string();
+    let file = File::open(&args.file).at("opening", &args.file)?;
+    if !file.metadata().at("reading", &args.file)?.is_file() {
+        return Err(
+            Error::input(format!("{name} is no file")).hint("give an ISO image, not a folder or a device")
+        );
+    }
+    let mut found = inspect::inspect(&file).map_err(|error| error.context(text::printable(&name)))?;
+    if args.check {
+        check::verify(&file, &mut found, report)?;
+    }
+    report.data(&if args.json { text::json(&found)? } else { text::text(&found, &name) });
+    let wrong = found.media_check.good == Some(false);
+    let problems = found.kiln.as_ref().map_or(0, |kiln| kiln.problems.len());
+    if args.check && (wrong || problems > 0) {
+        return Err(Error::input(format!("{} does not verify", text::printable(&name)))
+            .hint("it is damaged or was changed after it was made: copy it again, or build it again"));
+    }
+    Ok(())
+}
