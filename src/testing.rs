@@ -120,3 +120,49 @@ pub(crate) fn stub_elf() -> Vec<u8> {
     (bytes[18], bytes[32], bytes[54], bytes[56], bytes[64]) = (62, 64, 56, 1, 1);
     bytes
 }
+
+/// A folder that looks like the root of a machine to `kiln node`.
+pub(crate) struct Fake(tempfile::TempDir);
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file.
+    pub(crate) fn put(&self, path: &str, content: &str) -> &Self {
+        let at = self.root().join(path);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::fs::write(at, content).unwrap();
+        self
+    }
+
+    /// A network interface; the loopback has no device behind it.
+    pub(crate) fn nic(&self, name: &str, mac: &str, link: bool) -> &Self {
+        let dir = format!("sys/class/net/{name}");
+        if name != "lo" {
+            std::fs::create_dir_all(self.root().join(&dir).join("device")).unwrap();
+        }
+        self.put(&format!("{dir}/address"), mac)
+            .put(&format!("{dir}/carrier"), if link { "1\n" } else { "0\n" })
+    }
+
+    /// A disk of so many GiB, with device number 8:`minor` and a device file that is empty but for its length.
+    pub(crate) fn disk(&self, name: &str, minor: u8, gib: u64) -> &Self {
+        let dir = format!("sys/block/{name}");
+        self.put(&format!("{dir}/size"), &(gib << 21).to_string())
+            .put(&format!("{dir}/dev"), &format!("8:{minor}\n"))
+            .put(&format!("{dir}/removable"), "0\n")
+            .put(&format!("{dir}/ro"), "0\n")
+            .put(&format!("{dir}/device/model"), "QEMU HARDDISK   \n")
+            .put(&format!("dev/{name}"), "");
+        let device =
+            std::fs::OpenOptions::new().write(true).open(self.root().join("dev").join(name)).unwrap();
+        device.set_len(64 << 10).unwrap();
+        self
+    }
+}

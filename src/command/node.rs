@@ -1,6 +1,6 @@
 //! `kiln node`: what runs on the machines. The installer's scripts call it; people rarely do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::node;
@@ -19,6 +19,8 @@ pub struct Args {
 /// Commands of the machines.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Find out which node this machine is and which disk it may use; run by the installer
+    Prepare(PrepareArgs),
     /// Check every file of a mounted medium against its manifest
     Verify(VerifyArgs),
 }
@@ -34,9 +36,30 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// Arguments of `kiln node prepare`.
+#[derive(Debug, clap::Args)]
+pub struct PrepareArgs {
+    /// Where the medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub media: PathBuf,
+    /// Folder for the answers: node, network.ks, disk.ks
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The node to be; otherwise kiln.node= of the kernel's command line
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Do not check the medium's files again
+    #[arg(long)]
+    pub skip_verify: bool,
+    /// Print the outcome as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs a command of the machines. With `--json` a failure is printed as JSON too, and is still a failure.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let (json, outcome) = match &args.command {
+        Command::Prepare(args) => (args.json, prepare(args, report)),
         Command::Verify(args) => (args.json, verify(args, report)),
     };
     match outcome {
@@ -76,5 +99,30 @@ fn verify(args: &VerifyArgs, report: &Report) -> Outcome {
         "build_id": manifest.build_id,
     });
     let text = format!("{}: all {} files are as they were made", manifest.label, done.files);
+    Ok((json, text))
+}
+
+fn prepare(args: &PrepareArgs, report: &Report) -> Outcome {
+    let progress: &dyn Progress = if args.json { &Silent } else { report };
+    let options = node::prepare::Options {
+        media: &args.media,
+        out: &args.out,
+        root: Path::new("/"),
+        node: args.node.as_deref(),
+        check_medium: !args.skip_verify,
+    };
+    let done = node::prepare::prepare(&options, progress)?;
+    let json = serde_json::json!({
+        "node": done.node.name,
+        "files": done.files,
+        "bytes": done.bytes,
+        "verified": done.verified.is_some(),
+        "disk": done.disk.name,
+        "cluster": done.node.cluster,
+        "profile": done.node.profile,
+        "label": done.node.label,
+        "build_id": done.node.build_id,
+    });
+    let text = format!("this machine is {}; it will be installed to {}", done.node.name, done.disk.name);
     Ok((json, text))
 }

@@ -2,4 +2,7 @@
 //!
 //! It needs nothing but the kernel: no other program, no shared library, Linux 3.10 on.
 
+pub mod disk;
+pub mod identity;
+pub mod prepare;
 pub mod verify;
