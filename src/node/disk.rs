@@ -196,7 +196,7 @@ fn mounted_device(root: &Path, media: &Path) -> Option<String> {
         let number = fields.nth(2)?.to_owned();
         (fields.nth(1)? == real.to_str()?).then_some(number)
     };
-    table.lines().filter_map(device).last()
+    table.lines().filter_map(device).next_back()
 }
 
 /// Whether a disk starts as an ISO 9660 volume does (ECMA-119 §8.1.2), so that it is some install medium.
