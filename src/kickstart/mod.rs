@@ -6,15 +6,19 @@
 mod el;
 mod model;
 
+pub use crate::profile::Selinux;
 pub use el::El;
-pub use model::{Command, Firewall, Kickstart, RootPassword, Selinux, Stage, Word};
+pub use model::{Command, Firewall, Kickstart, RootPassword, Stage, Word};
 
 use serde::Serialize;
 
+use crate::assets::Assets;
 use crate::cluster::Cluster;
 use crate::cluster::types::{HostName, Role};
 use crate::error::{Context, Error, Result};
 use crate::image::label::VolumeLabel;
+use crate::plan::RolePlan;
+use crate::render;
 
 /// How long a machine that could not be installed shows why before it powers off.
 const HOLD_MINUTES: u32 = 10;
@@ -64,6 +68,21 @@ struct Data<'a> {
     hold_minutes: u32,
 }
 
+/// Renders the kickstart of a role's medium with that label.
+pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &Assets) -> Result<String> {
+    let request = Request {
+        cluster,
+        role: plan.role,
+        label,
+        packages: &plan.packages,
+        units: &plan.units,
+        kernel_args: &plan.kernel_args,
+        selinux: plan.selinux,
+        selinux_booleans: &plan.selinux_booleans,
+    };
+    Ok(build(&request, &|name| assets.text(name))?.to_string())
+}
+
 /// Makes the kickstart. `template` gives a script's template by its path.
 pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -> Result<Kickstart> {
     let Request { cluster, role, label, .. } = *request;
@@ -78,7 +97,7 @@ pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -
     request.packages.iter().try_for_each(|package| kickstart.add_package(package))?;
     let data = data(request)?;
     for (stage, name) in SCRIPTS {
-        let body = render_script(name, &template(name)?, &data)?;
+        let body = render::text(name, &template(name)?, &data).context("rendering the kickstart")?;
         kickstart.add_script(stage, name, body)?;
     }
     Ok(kickstart)
@@ -157,17 +176,6 @@ fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         ssh_keys: cluster.access.ssh_keys.iter().map(|key| key.as_str()).collect(),
         hold_minutes: HOLD_MINUTES,
     })
-}
-
-fn render_script(name: &str, source: &str, data: &Data<'_>) -> Result<String> {
-    let fault = |error: minijinja::Error| Error::input(format!("template {name}: {error:#}"));
-    let mut env = minijinja::Environment::new();
-    let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    env.set_syntax(syntax.map_err(fault)?);
-    env.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    let data = minijinja::Value::from(minijinja::value::Serde(data));
-    env.render_named_str(name, source, data).map_err(fault).context("rendering the kickstart")
 }
 
 #[cfg(test)]

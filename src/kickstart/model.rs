@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use super::el::El;
 use crate::cluster::types::{PasswordHash, SshKey};
 use crate::error::{Error, Result};
+use crate::profile::Selinux;
 
 /// A word of a kickstart line: printable ASCII without blanks, quotes, `\`, `#` or `$`, so that neither the kickstart's
 /// lexer nor a shell sees more in it than the word.
@@ -45,15 +46,6 @@ pub enum RootPassword {
     Locked,
     /// With the password of this hash.
     Hash(PasswordHash),
-}
-
-/// Whether SELinux enforces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selinux {
-    /// It does.
-    Enforcing,
-    /// It only logs.
-    Permissive,
 }
 
 /// Whether the firewall of the system runs.

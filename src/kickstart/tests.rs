@@ -5,8 +5,7 @@ use super::*;
 use crate::testing::cluster;
 
 fn template(name: &str) -> Result<String> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    Ok(std::fs::read_to_string(path).unwrap())
+    Assets::new(None)?.text(name)
 }
 
 fn words(list: &[&str]) -> Vec<String> {
