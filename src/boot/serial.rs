@@ -69,7 +69,7 @@ pub fn stage_of(line: &str) -> Option<Stage> {
 }
 
 /// A sign of failure: the words, the last stage in which they mean it, and what it is.
-const FAILURES: [(&str, Stage, &str); 14] = [
+const FAILURES: [(&str, Stage, &str); 15] = [
     (
         "bad shim signature",
         Stage::Loader,
@@ -107,6 +107,12 @@ const FAILURES: [(&str, Stage, &str); 14] = [
         "Initramfs unpacking failed",
         Stage::Installer,
         "the kernel could not unpack an initrd (Initramfs unpacking failed)",
+    ),
+    // Kernel's check of its timer runs against the host's clock: a starved host fails it.
+    (
+        "IO-APIC + timer doesn't work",
+        Stage::Installer,
+        "the host was too busy for the guest's timer check (IO-APIC + timer doesn't work); run it again on a quieter machine",
     ),
     ("Kernel panic", Stage::Installer, "the kernel panicked (Kernel panic)"),
     (
