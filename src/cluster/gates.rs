@@ -187,6 +187,46 @@ pub const GATES: &[Gate] = &[
     },
 ];
 
+/// A rule about the version of a component. The versions `from` (included) to `below` (excluded) do not fit.
+#[derive(Debug, Clone, Copy)]
+pub struct ComponentGate {
+    /// Name of the component.
+    pub component: &'static str,
+    /// For which clusters.
+    pub applies: fn(KubeVersion, Release) -> bool,
+    /// First version that does not fit.
+    pub from: &'static str,
+    /// First version that fits again.
+    pub below: &'static str,
+    /// Why, and what to use.
+    pub reason: &'static str,
+}
+
+/// Versions of components that do not fit. Sources: containerd's RELEASES.md, Docker's release notes.
+pub const COMPONENT_GATES: &[ComponentGate] = &[
+    ComponentGate {
+        component: "containerd",
+        applies: |kubernetes, _| !kubernetes.at_least(23),
+        from: "2.0.0-0",
+        below: "999",
+        reason: "containerd 2 no longer serves CRI v1alpha2, the only one that the kubelet speaks before 1.23; use 1.4 to 1.7",
+    },
+    ComponentGate {
+        component: "containerd",
+        applies: |kubernetes, _| kubernetes.at_least(26),
+        from: "0",
+        below: "1.6.15",
+        reason: "from 1.26 on the kubelet speaks CRI v1 only; use containerd 1.6.15 or later",
+    },
+    ComponentGate {
+        component: "docker",
+        applies: |_, release| release.el >= 9,
+        from: "0",
+        below: "20.10",
+        reason: "Docker knows cgroup v2, with which EL9 and EL10 boot, from 20.10 on",
+    },
+];
+
 impl Combination {
     /// The gates that speak of this combination, in the order of the table.
     pub fn gates(&self) -> impl Iterator<Item = &'static Gate> {

@@ -9,6 +9,7 @@ use super::catalogue::{Catalogue, Component};
 use super::elf::{self, Linking};
 use super::lock::{FilePin, Lock, Pin};
 use super::version::Version;
+use crate::cluster::gates::{COMPONENT_GATES, ComponentGate};
 use crate::cluster::model::Cluster;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
@@ -42,6 +43,7 @@ pub fn pin(cluster: &Cluster, catalogue: &Catalogue, progress: &dyn Progress) ->
             continue;
         }
         let Some(version) = choose(&dir.join(name), name, component, cluster, &mut search)? else { continue };
+        search.faults.extend(unfit(cluster, name, &version));
         if let Some(pin) = pin_component(dir, name, component, &version, cluster, &mut search, progress)? {
             lock.components.insert(name.to_owned(), pin);
         }
@@ -55,6 +57,20 @@ pub fn pin(cluster: &Cluster, catalogue: &Catalogue, progress: &dyn Progress) ->
         ));
     }
     Ok(Pinned { lock, warnings: search.warnings })
+}
+
+/// Why a component of this version cannot work in this cluster, if it cannot.
+fn unfit(cluster: &Cluster, name: &str, version: &Version) -> Option<String> {
+    let within = |gate: &ComponentGate| {
+        let end = |text: &str| text.parse::<Version>().ok();
+        end(gate.from).is_some_and(|from| *version >= from)
+            && end(gate.below).is_some_and(|below| *version < below)
+    };
+    let applies = |gate: &&ComponentGate| {
+        gate.component == name && (gate.applies)(cluster.kubernetes, cluster.base.release) && within(gate)
+    };
+    let gate = COMPONENT_GATES.iter().find(applies)?;
+    Some(format!("{name} {version} does not fit Kubernetes {}: {}", cluster.kubernetes, gate.reason))
 }
 
 /// The components folder that the cluster file names.
@@ -214,4 +230,28 @@ fn names_in(dir: &Path) -> Result<Vec<String>> {
 /// Where a file of a pinned component lies.
 pub(super) fn path_of(dir: &Path, component: &str, version: &Version, file: &str) -> PathBuf {
     dir.join(component).join(version.to_string()).join(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_do_not_fit_are_told() {
+        let sample = |kubernetes: &str| {
+            let text = crate::cluster::SAMPLE.replace("1.37.2", kubernetes);
+            crate::cluster::parse(Path::new("cluster.toml"), &text).unwrap().0
+        };
+        let fits = |kubernetes: &str, component: &str, version: &str| {
+            unfit(&sample(kubernetes), component, &version.parse().unwrap()).is_none()
+        };
+        assert!(fits("1.20.2", "containerd", "1.6.20") && fits("1.37.2", "containerd", "2.3.4"));
+        assert!(!fits("1.22.0", "containerd", "2.0.0") && fits("1.23.0", "containerd", "2.0.0"));
+        assert!(!fits("1.26.0", "containerd", "1.6.14") && fits("1.26.0", "containerd", "1.6.15"));
+        assert!(!fits("1.23.0", "docker", "19.3.15") && fits("1.23.0", "docker", "20.10.0"));
+        // The gates' own versions parse; one that did not would never speak.
+        for gate in COMPONENT_GATES {
+            assert!(gate.from.parse::<Version>().unwrap() < gate.below.parse().unwrap());
+        }
+    }
 }
