@@ -10,7 +10,7 @@ debian=(
   xfsprogs openssl shellcheck jq rsync util-linux tar zstd xz-utils cpio  # oracles and helpers
   isolinux syslinux-common syslinux-utils grub-common grub-pc-bin         # stand-in media: loaders
   grub-efi-amd64-bin grub-efi-amd64-signed shim-signed                    # stand-in media: signed loaders
-  squashfs-tools busybox-static createrepo-c kmod                         # stand-in media: installer
+  squashfs-tools busybox-static createrepo-c kmod rpm                     # stand-in media: installer
   qemu-system-x86 qemu-utils ovmf                                         # boots
   nginx-light libnginx-mod-stream keepalived chrony systemd containerd etcd-server # rendered configuration is read by them
 )

@@ -12,12 +12,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
   cat <<'EOF'
-usage: make.sh LAYOUT OUT.iso [--size MiB] [--fill random|zero]
+usage: make.sh LAYOUT [OUT.iso] [--size MiB] [--fill random|zero]
        make.sh --key            print the cache key (scripts and package versions)
 LAYOUT: el7 (genisoimage, isohybrid), el8 (same), el9 (isohybrid-gpt-basdat), el10 (GRUB2, appended ESP)
 --size  pad with Packages/ files up to about that size; the same size gives the same bytes
 --fill  what the padding holds: seeded noise, or zeros that cost no disk space (default: random)
-Kept under ${KILN_CACHE:-~/.cache/kiln}/standin/KEY/; a second run only copies. No root needed.
+Kept under ${KILN_CACHE:-~/.cache/kiln}/standin/KEY/; a second run only copies, and without OUT.iso says where that is.
+No root needed.
 EOF
 }
 
@@ -65,7 +66,6 @@ main() {
     shift
   done
   case $layout in el7|el8|el9|el10) ;; *) usage >&2; exit 2 ;; esac
-  [ -n "$out" ] || { usage >&2; exit 2; }
   need_tools
   PATH=$PATH:/usr/sbin:/sbin
   umask 022
@@ -85,6 +85,7 @@ main() {
     build "$layout" "$size" "$fill" "$work/out.iso"
     mv "$work/out.iso" "$store/$name.iso"
   fi
+  [ -n "$out" ] || { echo "$store/$name.iso"; return; }
   cp --reflink=auto --sparse=always "$store/$name.iso" "$out.part"
   mv "$out.part" "$out"
   say "$out: $layout, $(($(stat -c %s "$out") / 1048576)) MiB"

@@ -48,7 +48,9 @@ make_kernel() {
   local release
   release=$(kernel_release)
   install -m 755 "$debian/boot/vmlinuz-$release" "$1/images/pxeboot/vmlinuz"
-  make_initrd "$work/initrd" "$1/images/pxeboot/initrd.img"
+  # All layouts share it.
+  [ -e "$store/initrd.img" ] || make_initrd "$work/initrd" "$store/initrd.img"
+  install -m 644 "$store/initrd.img" "$1/images/pxeboot/initrd.img"
 }
 
 # The initramfs: busybox, our /init, and those of the kernel's own (signed, so that Secure Boot lets them in) modules that
@@ -73,7 +75,8 @@ make_initrd() {
     done
   depmod -b "$root" "$release"
   find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-  (cd "$root" && find . -mindepth 1 | sort | cpio -o -H newc -R 0:0 --reproducible --quiet) | zstd -q -T1 -12 >"$image"
+  (cd "$root" && find . -mindepth 1 | sort | cpio -o -H newc -R 0:0 --reproducible --quiet) | zstd -q -T1 -9 >"$image.part"
+  mv "$image.part" "$image"
 }
 
 # Stage 2: what Anaconda's root file system is on a real medium. Here a note and the marker that the initramfs looks for.
@@ -134,7 +137,7 @@ make_bios_grub() {
 # Repositories with a few empty packages, so that repodata is real and names can be looked up in it.
 make_repos() {
   local layout=$1 tree=$2 repo name
-  build_rpms "$layout" "$work/rpms"
+  [ -d "$store/rpms" ] || build_rpms "$store/rpms"
   case $layout in
     el7) set -- "$tree" ;;
     *) set -- "$tree/BaseOS" "$tree/AppStream" ;;
@@ -143,8 +146,8 @@ make_repos() {
     mkdir -p "$repo/Packages"
     name=$(basename "$repo")
     case $layout in
-      el7) cp "$work"/rpms/*.rpm "$repo/Packages/" ;;
-      *) cp "$work"/rpms/"${name,,}"-*.rpm "$repo/Packages/" ;;
+      el7) cp "$store"/rpms/*.rpm "$repo/Packages/" ;;
+      *) cp "$store"/rpms/"${name,,}"-*.rpm "$repo/Packages/" ;;
     esac
     (cd "$repo/Packages" && for rpm in baseos-* appstream-*; do [ ! -e "$rpm" ] || mv "$rpm" "${rpm#*-}"; done)
     find "$repo/Packages" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
@@ -154,13 +157,13 @@ make_repos() {
 
 # One noarch package a name in packages.list, prefixed with its repository; they hold nothing but their name.
 build_rpms() {
-  local out=$2 repo name
-  mkdir -p "$out" "$work/rpmtop"
+  local repo name
+  mkdir -p "$work/rpms" "$work/rpmtop"
   while read -r repo name; do
     cat >"$work/rpmtop/$name.spec" <<EOF
 Name: $name
 Version: 0
-Release: 0.standin.$1
+Release: 0.standin
 Summary: Empty stand-in, not the real package
 License: Apache-2.0
 BuildArch: noarch
@@ -171,8 +174,9 @@ EOF
     rpmbuild -bb --quiet --define "_topdir $work/rpmtop" --define "_rpmdir $work/rpmtop" --define '_rpmfilename %{NAME}.rpm' \
       --define '_buildhost standin' --define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
       --define '_binary_payload w6.gzdio' "$work/rpmtop/$name.spec" >/dev/null 2>"$work/rpmbuild.log" || die "rpmbuild $name: $(cat "$work/rpmbuild.log")"
-    mv "$work/rpmtop/$name.rpm" "$out/$repo-$name-0-0.standin.$1.noarch.rpm"
+    mv "$work/rpmtop/$name.rpm" "$work/rpms/$repo-$name-0-0.standin.noarch.rpm"
   done < <(grep -v '^#' "$here/packages.list")
+  mv "$work/rpms" "$1"
 }
 
 make_meta() {
