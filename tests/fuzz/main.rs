@@ -167,3 +167,8 @@ fn toml() {
     seeds.push(kiln::cluster::SAMPLE.as_bytes().to_vec());
     fuzz(targets::toml, &seeds);
 }
+
+#[test]
+fn inspect() {
+    fuzz(targets::inspect, &corpus(&["tests/fuzz/corpus/iso", "tests/fuzz/corpus/inspect"]));
+}

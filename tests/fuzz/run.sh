@@ -11,7 +11,7 @@ command -v cargo-fuzz >/dev/null || {
   echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked (it needs a C++ compiler)" >&2
   exit 3
 }
-[ $# -gt 0 ] || set -- fat iso tar toml menu manifest
+[ $# -gt 0 ] || set -- fat iso inspect tar toml menu manifest
 
 # libFuzzer's flags are unstable ones; this lets the stable compiler take them.
 export RUSTC_BOOTSTRAP=1
@@ -20,6 +20,7 @@ for target in "$@"; do
   grown=fuzz/corpus/$target
   mkdir -p "$grown"
   [ "$target" != menu ] || cp tests/data/menus/*.cfg "$grown"
+  [ "$target" != inspect ] || cp tests/fuzz/corpus/iso/*.img "$grown"
   [ "$target" != toml ] || cp src/cluster/sample.toml "$grown"
   echo "==> fuzzing $target for $seconds s"
   # Memory is limited to what a reader of small input may ever need; a test that hangs for 10 s is a finding.

@@ -36,6 +36,16 @@ pub fn iso(bytes: &[u8]) {
     }
 }
 
+/// All that `kiln inspect` does: El Torito, MBR and GPT, the EFI image, the manifest, and what is printed of it.
+pub fn inspect(bytes: &[u8]) {
+    let source = bytes.to_vec();
+    let Ok(mut found) = kiln::image::inspect::inspect(&source) else { return };
+    let _ = kiln::image::inspect::check::verify(&source, &mut found, &kiln::progress::Silent);
+    let shown = kiln::image::inspect::text::text(&found, "fuzz");
+    assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "control characters reach the terminal");
+    kiln::image::inspect::text::json(&found).expect("JSON can be written");
+}
+
 /// The cluster file.
 pub fn toml(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
