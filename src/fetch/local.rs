@@ -30,7 +30,8 @@ struct Search {
     missing: Vec<String>,
     faults: Vec<String>,
     warnings: Vec<String>,
-    dynamic: Vec<String>,
+    /// Number of dynamically linked files by component.
+    dynamic: BTreeMap<String, usize>,
 }
 
 /// Pins what the cluster needs from its components folder. All that is missing is named at once.
@@ -51,9 +52,11 @@ pub fn pin(cluster: &Cluster, catalogue: &Catalogue, progress: &dyn Progress) ->
     search.note_unknown_components(dir, catalogue)?;
     search.finish(dir)?;
     if !search.dynamic.is_empty() {
+        let counts: Vec<String> =
+            search.dynamic.iter().map(|(name, count)| format!("{name} ({count})")).collect();
         search.warnings.push(format!(
-            "these need the C library that they were linked with, and may not start on the nodes: {}",
-            search.dynamic.join(", ")
+            "some files are linked with a C library and may not start on nodes with an older one: {}",
+            counts.join(", ")
         ));
     }
     Ok(Pinned { lock, warnings: search.warnings })
@@ -137,7 +140,7 @@ fn pin_component(
             }
             continue;
         }
-        if let Some(pin) = pin_file(&path, format!("{name}/{file}"), search, progress)? {
+        if let Some(pin) = pin_file(&path, name, search, progress)? {
             files.insert(file.to_owned(), pin);
         }
     }
@@ -154,7 +157,7 @@ fn pin_component(
 
 fn pin_file(
     path: &Path,
-    label: String,
+    component: &str,
     search: &mut Search,
     progress: &dyn Progress,
 ) -> Result<Option<FilePin>> {
@@ -165,7 +168,7 @@ fn pin_file(
             search.faults.push(format!("{}: {why}", path.display()));
             return Ok(None);
         }
-        Ok(Linking::Dynamic) => search.dynamic.push(label),
+        Ok(Linking::Dynamic) => *search.dynamic.entry(component.to_owned()).or_default() += 1,
         Ok(Linking::Static) => {}
     }
     let file = File::open(path).at("opening", path)?;

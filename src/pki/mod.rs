@@ -80,17 +80,32 @@ impl Pki {
         policy: &Policy,
     ) -> Result<Self> {
         let store = Store::for_writing(dir)?;
-        let mut changes = Vec::new();
-        if !store.exists()? {
+        let fresh = !store.exists()?;
+        if fresh {
             create(&store, cluster, now, policy)?;
-            changes.push(format!("made the authorities of cluster {} in {}", cluster.name, dir.display()));
+        }
+        // Nothing is built on the token: unlike the other parts it may be moved away to get a new one.
+        let no_token = store.read(TOKEN, Access::Private)?.is_none();
+        if no_token && store.read(META, Access::Public)?.is_some() {
+            store.replace_secret(TOKEN, &new_token(now, policy)?.to_toml()?)?;
         }
         let mut pki = Self::load(&store, dir)?;
-        pki.changes = changes;
         pki.check_cluster(cluster)?;
         pki.check_time(now)?;
         for (id, spec) in wanted(cluster) {
             pki.ensure_leaf(&store, id, &spec, now, policy)?;
+        }
+        if no_token {
+            pki.changes.push(format!("made the bootstrap token {}", pki.token.id()));
+        }
+        if fresh {
+            pki.changes = vec![format!(
+                "made the keys of cluster {} in {}: {} authorities and {} certificates; keep a backup of them",
+                cluster.name,
+                dir.display(),
+                pki.authorities.len(),
+                pki.leaves.len()
+            )];
         }
         pki.ensure_token(&store, now, policy)?;
         Ok(pki)
