@@ -21,6 +21,8 @@ pub struct Args {
 pub enum Command {
     /// Find out which node this machine is and which disk it may use; run by the installer
     Prepare(PrepareArgs),
+    /// Lay down what this node gets in the new system; run by the installer
+    Place(PlaceArgs),
     /// Check every file of a mounted medium against its manifest
     Verify(VerifyArgs),
 }
@@ -56,10 +58,28 @@ pub struct PrepareArgs {
     pub json: bool,
 }
 
+/// Arguments of `kiln node place`.
+#[derive(Debug, clap::Args)]
+pub struct PlaceArgs {
+    /// Where the medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub media: PathBuf,
+    /// Root of the new system
+    #[arg(long, value_name = "DIR")]
+    pub root: PathBuf,
+    /// The answers of `kiln node prepare`
+    #[arg(long, value_name = "DIR", default_value = "/tmp/kiln")]
+    pub prepared: PathBuf,
+    /// Print the outcome as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs a command of the machines. With `--json` a failure is printed as JSON too, and is still a failure.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let (json, outcome) = match &args.command {
         Command::Prepare(args) => (args.json, prepare(args, report)),
+        Command::Place(args) => (args.json, place(args, report)),
         Command::Verify(args) => (args.json, verify(args, report)),
     };
     match outcome {
@@ -124,5 +144,15 @@ fn prepare(args: &PrepareArgs, report: &Report) -> Outcome {
         "build_id": done.node.build_id,
     });
     let text = format!("this machine is {}; it will be installed to {}", done.node.name, done.disk.name);
+    Ok((json, text))
+}
+
+fn place(args: &PlaceArgs, report: &Report) -> Outcome {
+    let progress: &dyn Progress = if args.json { &Silent } else { report };
+    let PlaceArgs { media, prepared, root, .. } = args;
+    let options = node::place::Options { media, prepared, target: root, root: Path::new("/") };
+    let done = node::place::place(&options, progress)?;
+    let json = serde_json::json!({ "node": done.node.name, "members": done.members, "bytes": done.bytes });
+    let text = format!("{} has its {} files, folders and links", done.node.name, done.members);
     Ok((json, text))
 }

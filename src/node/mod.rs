@@ -4,5 +4,7 @@
 
 pub mod disk;
 pub mod identity;
+mod layer;
+pub mod place;
 pub mod prepare;
 pub mod verify;

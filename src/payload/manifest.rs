@@ -104,6 +104,8 @@ pub struct ManifestPool {
     pub name: HostName,
     /// Which disk to install to.
     pub disk: ManifestDisk,
+    /// Kubernetes labels of its nodes.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Rule for a disk; see [`DiskRule`].
@@ -231,7 +233,8 @@ impl From<&Node> for ManifestNode {
 
 impl From<&WorkerPool> for ManifestPool {
     fn from(pool: &WorkerPool) -> Self {
-        Self { name: pool.name.clone(), disk: ManifestDisk::from(&pool.disk) }
+        let labels = pool.labels.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+        Self { name: pool.name.clone(), disk: ManifestDisk::from(&pool.disk), labels: labels.collect() }
     }
 }
 
