@@ -4,7 +4,8 @@ use crate::assets::Assets;
 use crate::cluster::Cluster;
 use crate::cluster::types::Role;
 use crate::error::{Error, Result};
-use crate::plan::{Versions, plan, show};
+use crate::fetch::lock::{self, Lock};
+use crate::plan::{self, show};
 use crate::report::Report;
 
 use super::ClusterArg;
@@ -31,10 +32,15 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let loaded = args.cluster.load(report)?;
     let cluster = &loaded.cluster;
     let assets = Assets::new(Some(&loaded.dir))?;
-    let versions = Versions::new();
+    let lock = Lock::load_if_there(&loaded.dir.join(lock::FILE))?;
+    let versions = lock.as_ref().map(plan::versions).unwrap_or_default();
     let mut views = Vec::new();
     for role in roles(cluster, args)? {
-        views.push(show::view(cluster, &plan(cluster, &assets, role, &versions)?, args.node.as_deref())?);
+        views.push(show::view(
+            cluster,
+            &plan::plan(cluster, &assets, role, &versions)?,
+            args.node.as_deref(),
+        )?);
     }
     let text = if args.json {
         let text = serde_json::to_string_pretty(&views);

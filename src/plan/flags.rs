@@ -164,3 +164,7 @@ fn proxy(mut f: Flags) -> Vec<String> {
     f.add("config", format!("{CFG}/kube-proxy-config.yml"));
     f.list
 }
+
+#[cfg(test)]
+#[path = "flags_tests.rs"]
+mod tests;

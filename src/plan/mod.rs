@@ -14,6 +14,7 @@ use crate::assets::Assets;
 use crate::cluster::Cluster;
 use crate::cluster::types::{HostName, Role};
 use crate::error::{Error, Result};
+use crate::fetch::lock::Lock;
 use crate::profile::{self, Facts, Opening, Profile, Section, Selinux};
 use crate::tree::{Entry, NodePath, Tree};
 
@@ -24,6 +25,11 @@ pub use machine::{Machine, machine_tree};
 
 /// Versions of components as the lock pins them, by component.
 pub type Versions = BTreeMap<String, String>;
+
+/// Versions that a lock pins.
+pub fn versions(lock: &Lock) -> Versions {
+    lock.components.iter().map(|(name, pin)| (name.clone(), pin.version.to_string())).collect()
+}
 
 /// What the nodes of one role get.
 #[derive(Debug, Clone)]
