@@ -39,6 +39,8 @@ pub enum Command {
     Pki(command::pki::Args),
     /// Run on a machine: check the medium, prepare and place what the node gets
     Node(command::node::Args),
+    /// Build the install medium of one role
+    Build(command::build::Args),
     /// Boot a medium in QEMU and judge it
     Boot(command::boot::Args),
     /// Print what is generated from the program itself: man pages, completions, schema

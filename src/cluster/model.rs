@@ -187,6 +187,13 @@ pub struct SerialConsole {
     pub speed: u32,
 }
 
+impl Default for SerialConsole {
+    /// The first port at 115200 bit/s.
+    fn default() -> Self {
+        Self { port: 0, speed: 115_200 }
+    }
+}
+
 /// One machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {

@@ -1,6 +1,7 @@
 //! One file a command: `Args` (clap) and `run`. Commands are where side effects live; they call the library and report.
 
 pub mod boot;
+pub mod build;
 pub mod check;
 pub mod docs;
 pub mod fetch;
@@ -39,6 +40,7 @@ impl ClusterArg {
 pub fn run(command: &Command, report: &Report) -> Result<()> {
     match command {
         Command::Check(args) => check::run(args, report),
+        Command::Build(args) => build::run(args, report),
         Command::Boot(args) => boot::run(args, report),
         Command::Docs(args) => docs::run(args, report),
         Command::Fetch(args) => fetch::run(args, report),

@@ -108,11 +108,11 @@ pub fn grub(old: &str, spec: &MenuSpec, flavor: GrubFlavor) -> Result<String> {
     let items = parser.items(0)?;
     let template = template(&items).ok_or_else(|| no_install_entry(FILE))?;
     let mut out = Writer { spec, serial: spec.serial.is_some(), text: String::new(), depth: 0 };
-    if let Some(SerialConsole { unit, speed }) = spec.serial {
+    if let Some(SerialConsole { port, speed }) = spec.serial {
         if flavor == GrubFlavor::Bios {
             out.line("insmod serial");
         }
-        out.line(&format!("serial --unit={unit} --speed={speed}"));
+        out.line(&format!("serial --unit={port} --speed={speed}"));
         out.line("terminal_input serial console");
         out.line("terminal_output serial console");
     }

@@ -117,7 +117,7 @@ pub fn isolinux(old: &str, spec: &MenuSpec) -> Result<String> {
     let mut out = Vec::new();
     if let Some(serial) = spec.serial {
         // It must be the first directive (syslinux.txt, SERIAL).
-        out.push(format!("serial {} {}", serial.unit, serial.speed));
+        out.push(format!("serial {} {}", serial.port, serial.speed));
     }
     if !items.contains(&Item::Timeout) {
         out.push(timeout(spec));

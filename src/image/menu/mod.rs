@@ -12,6 +12,7 @@ pub mod isolinux;
 pub use grub::{GrubFlavor, grub};
 pub use isolinux::isolinux;
 
+pub use crate::cluster::model::SerialConsole;
 use crate::cluster::types::HostName;
 use crate::error::{Error, Result};
 use crate::image::label::VolumeLabel;
@@ -21,22 +22,6 @@ use args::Args;
 pub const MAX_BYTES: usize = 256 << 10;
 /// Most lines of a menu file.
 pub const MAX_LINES: usize = 4000;
-
-/// A serial port that loader and kernel speak on besides the screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SerialConsole {
-    /// Number of the port: 0 is `ttyS0`, COM1.
-    pub unit: u8,
-    /// Bits a second.
-    pub speed: u32,
-}
-
-impl Default for SerialConsole {
-    /// The first port at 115200 bit/s, 8n1.
-    fn default() -> Self {
-        Self { unit: 0, speed: 115_200 }
-    }
-}
 
 /// What the rewritten menus are to offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,10 +102,10 @@ impl MenuSpec {
     }
 
     fn console(&self, args: &mut Args) {
-        if let Some(SerialConsole { unit, speed }) = self.serial {
+        if let Some(SerialConsole { port, speed }) = self.serial {
             args.remove(&["console"]);
             args.push("console=tty0");
-            args.push(&format!("console=ttyS{unit},{speed}n8"));
+            args.push(&format!("console=ttyS{port},{speed}n8"));
         }
     }
 

@@ -1,0 +1,163 @@
+//! `kiln build`: one role of a cluster into a medium. The one place where clock, PKI, lock, plan and writer meet.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::assets::Assets;
+use crate::cluster::Loaded;
+use crate::cluster::types::{HostName, Role};
+use crate::command::ClusterArg;
+use crate::error::{Error, IoContext, Result};
+use crate::fetch::catalogue::Catalogue;
+use crate::fetch::lock::Lock;
+use crate::image::iso::{self, Built, Remaster};
+use crate::image::menu::MenuSpec;
+use crate::payload::{self, Payload, PayloadInput};
+use crate::pki::Pki;
+use crate::plan::{self, RolePlan};
+use crate::progress::Progress;
+use crate::report::{Report, human_size};
+use crate::tree::Tree;
+use crate::{fetch, kickstart};
+
+/// Seconds that a boot menu waits before it installs.
+const MENU_TIMEOUT: u16 = 5;
+
+/// Arguments of `kiln build`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln build --profile master
+  kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso")]
+pub struct Args {
+    /// Role to build a medium for
+    #[arg(long, short, value_enum)]
+    pub profile: Role,
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArg,
+    /// File to write; out/CLUSTER-PROFILE.iso beside the cluster file if not given
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Statically linked kiln to put on the medium; this program if not given
+    #[arg(long, value_name = "FILE")]
+    pub kiln: Option<PathBuf>,
+    /// Print the result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Builds the medium and says what was built.
+pub fn run(args: &Args, report: &Report) -> Result<()> {
+    let loaded = args.cluster.load(report)?;
+    let base = loaded.cluster.base.iso.clone().ok_or_else(|| {
+        Error::input(format!("{} names no base ISO", args.cluster.cluster.display()))
+            .hint("set `iso` in [base] to the path of the vendor's install ISO")
+    })?;
+    report.step("planning");
+    let assets = Assets::new(Some(&loaded.dir))?;
+    let lock = Lock::load(&loaded.dir.join("kiln.lock"))?;
+    let versions =
+        lock.components.iter().map(|(name, pin)| (name.clone(), pin.version.to_string())).collect();
+    let plan = plan::plan(&loaded.cluster, &assets, args.profile, &versions)?;
+    let payload = assemble(args, &loaded, &assets, &lock, &plan, report)?;
+
+    let output = output_path(args, &loaded)?;
+    let request = Remaster {
+        base,
+        output: output.clone(),
+        label: payload.label.clone(),
+        menu: menu(&loaded, args.profile, &payload),
+        force: true,
+    };
+    let build_id = payload.build_id;
+    let built = iso::remaster(&request, payload.files, report)?;
+    tell(args, report, &output, &request, &build_id.to_string(), &built);
+    Ok(())
+}
+
+/// Everything the medium carries besides the vendor's files.
+fn assemble(
+    args: &Args,
+    loaded: &Loaded,
+    assets: &Assets,
+    lock: &Lock,
+    plan: &RolePlan,
+    report: &Report,
+) -> Result<Payload> {
+    let cluster = &loaded.cluster;
+    let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
+    pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
+
+    let mut common = plan.common.clone();
+    common.merge(fetch::component_tree(&Catalogue::load(assets)?, lock, cluster, args.profile)?)?;
+    common.merge(pki.role_tree(cluster, args.profile)?)?;
+    let mut nodes: BTreeMap<HostName, Tree> = BTreeMap::new();
+    for node in cluster.nodes_of(args.profile) {
+        let mut tree = plan.nodes.get(&node.name).map(|own| own.tree.clone()).unwrap_or_default();
+        tree.merge(pki.node_tree(cluster, node)?)?;
+        nodes.insert(node.name.clone(), tree);
+    }
+
+    let kiln = match &args.kiln {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().at("finding", Path::new("this program"))?,
+    };
+    report.step("reading the payload");
+    payload::assemble(PayloadInput {
+        cluster,
+        role: args.profile,
+        kiln: &kiln,
+        kickstart: &|label| kickstart::render(cluster, plan, label, assets),
+        common: &common,
+        nodes: &nodes,
+        extra: Vec::new(),
+    })
+}
+
+/// What the boot menus offer.
+fn menu(loaded: &Loaded, role: Role, payload: &Payload) -> MenuSpec {
+    let cluster = &loaded.cluster;
+    MenuSpec {
+        label: payload.label.clone(),
+        default_title: format!("Install the {role} of {} that matches this machine", cluster.name),
+        nodes: cluster.nodes_of(role).map(|node| node.name.clone()).collect(),
+        timeout_seconds: MENU_TIMEOUT,
+        serial: cluster.serial,
+        el: cluster.base.release.el,
+        ks_path: payload::KICKSTART.to_owned(),
+    }
+}
+
+/// Where the medium goes; the default folder is made.
+fn output_path(args: &Args, loaded: &Loaded) -> Result<PathBuf> {
+    if let Some(path) = &args.output {
+        return Ok(path.clone());
+    }
+    let out = loaded.dir.join("out");
+    std::fs::create_dir_all(&out).at("making the folder", &out)?;
+    Ok(out.join(format!("{}-{}.iso", loaded.cluster.name, args.profile)))
+}
+
+fn tell(args: &Args, report: &Report, output: &Path, request: &Remaster, build_id: &str, built: &Built) {
+    if args.json {
+        let result = json!({
+            "output": output,
+            "size": built.size,
+            "sha256": built.sha256,
+            "label": request.label.as_str(),
+            "build_id": build_id,
+            "profile": args.profile.as_str(),
+            "reflinked": built.reflinked,
+        });
+        report.data(&format!("{result}\n"));
+        return;
+    }
+    report.note(&format!("built {} ({}, label {})", output.display(), human_size(built.size), request.label));
+    report.note(&format!("      SHA-256 {}", built.sha256));
+    if args.profile == Role::Master {
+        report.note("      It holds the masters' keys: keep it as safe as a root password.");
+    }
+}
