@@ -68,8 +68,11 @@ const ADDED: [(&str, &str, u8); 3] = [
     ("kube-apiserver", "authentication-config", 34),
 ];
 
+/// Flags by program.
+type Programs = BTreeMap<&'static str, Vec<String>>;
+
 /// Flags for every minor, runtime and role that can be.
-fn every() -> Vec<(u8, Role, BTreeMap<&'static str, Vec<String>>)> {
+fn every() -> Vec<(u8, Role, Programs)> {
     let (mut cluster, _) = crate::cluster::parse(Path::new("cluster.toml"), crate::cluster::SAMPLE).unwrap();
     let mut all_of_them = Vec::new();
     for minor in KubeVersion::OLDEST_MINOR..=KubeVersion::NEWEST_MINOR {
