@@ -24,6 +24,8 @@ use super::stream;
 const CHUNK: usize = 256 << 10;
 /// The writer tells the hasher how far it is after so many bytes.
 const TELL: u64 = 4 << 20;
+/// The flusher is woken after so many bytes, so that the disk works from the start and not only at the end.
+const FLUSH: u64 = 128 << 20;
 
 /// Writes a planned medium into its staging file, down to the disk.
 pub fn write(
@@ -36,7 +38,7 @@ pub fn write(
 ) -> Result<Built> {
     let (size, path) = (plan.size, staging.path.as_path());
     // One step of the file's size: everything that no segment covers is a hole, and reads as zeros.
-    staging.file.set_len(size).at("growing", path)?;
+    staging.file.set_len(size).at("growing", path).map_err(no_room)?;
     let hasher = Hasher::new(plan.blocks);
     let range = hasher.range();
     if reflinked {
@@ -45,15 +47,21 @@ pub fn write(
     progress.step("writing the medium");
     progress.total(size);
     let (tell, told) = sync_channel(256);
+    let (wake, woken) = sync_channel(1);
     let (digests, md5) = std::thread::scope(|scope| {
         let reader = &staging.file;
         let hashing = scope.spawn(move || follow(hasher, reader, &told));
-        let mut writer = Writer { staging, base, tell, told: 0, range, digests: Digests::new(), progress };
+        let flushing = scope.spawn(move || woken.iter().try_for_each(|()| reader.sync_data()));
+        let flush = (wake, 0);
+        let digests = Digests::new();
+        let mut writer = Writer { staging, base, tell, told: 0, range, flush, digests, progress };
         let written = writer.run(plan, files, reflinked);
         let digests = std::mem::take(&mut writer.digests);
         drop(writer);
         let md5 = hashing.join().map_err(|_| Error::internal("the thread that takes the MD5 failed"))?;
+        let flushed = flushing.join().map_err(|_| Error::internal("the thread that flushes failed"))?;
         written?;
+        flushed.at("flushing", path)?;
         Ok::<_, Error>((digests, md5.at("reading back", path)?))
     })
     .map_err(no_room)?;
@@ -79,6 +87,8 @@ struct Writer<'a> {
     tell: SyncSender<u64>,
     told: u64,
     range: u64,
+    /// Wakes the flusher; and where it was woken last.
+    flush: (SyncSender<()>, u64),
     digests: Digests,
     progress: &'a dyn Progress,
 }
@@ -139,6 +149,11 @@ impl Writer<'_> {
             self.told = at;
             // The other side only goes away when it failed, and then its error is reported.
             let _ = self.tell.send(at);
+        }
+        if self.told >= self.flush.1 + FLUSH {
+            self.flush.1 = self.told;
+            // While it is at work it needs no second call.
+            let _ = self.flush.0.try_send(());
         }
     }
 }
