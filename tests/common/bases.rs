@@ -1,5 +1,7 @@
 //! Small synthetic bases in the layouts of vendors' install ISOs, made once per test run by `tests/iso/make-base.sh`.
 
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
