@@ -9,6 +9,7 @@ use crate::cluster::model::{
     Access, Base, Components, DiskRule, Identity, Network, Node, ProxyMode, Runtime, WorkerPool,
 };
 use crate::cluster::types::{HostName, Role};
+use crate::digest::Sha256;
 use crate::error::Result;
 use crate::image::label::VolumeLabel;
 use crate::payload::{Payload, PayloadInput, assemble};
@@ -98,6 +99,8 @@ pub(crate) fn payload(cluster: &Cluster, role: Role, kiln: &Path) -> Result<Payl
         kickstart: &|label: &VolumeLabel| Ok(format!("# {label}\n")),
         common: &common,
         nodes: &nodes,
+        base: Sha256::of(b"base"),
+        pools: &BTreeMap::new(),
         extra: Vec::new(),
     })
 }

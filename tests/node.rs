@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 
 use kiln::blob::Blob;
 use kiln::cluster::types::Role;
+use kiln::digest::Sha256;
 use kiln::image::dir;
 use kiln::payload::{PayloadInput, assemble};
 use kiln::tree::{Entry, NodePath, Tree};
@@ -32,6 +33,8 @@ fn medium() -> tempfile::TempDir {
         kickstart: &|label| Ok(format!("# {label}\n")),
         common: &common,
         nodes: &nodes,
+        base: Sha256::of(b"base"),
+        pools: &BTreeMap::new(),
         extra: Vec::new(),
     });
     let media = tempfile::tempdir().unwrap();

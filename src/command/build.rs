@@ -10,9 +10,11 @@ use crate::assets::Assets;
 use crate::cluster::Loaded;
 use crate::cluster::types::{HostName, Role};
 use crate::command::ClusterArg;
+use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::fetch::catalogue::Catalogue;
 use crate::fetch::lock::Lock;
+use crate::image::base;
 use crate::image::iso::{self, Built, Remaster};
 use crate::image::menu::MenuSpec;
 use crate::payload::{self, Payload, PayloadInput};
@@ -59,10 +61,10 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     report.step("planning");
     let assets = Assets::new(Some(&loaded.dir))?;
     let lock = Lock::load(&loaded.dir.join("kiln.lock"))?;
-    let versions =
-        lock.components.iter().map(|(name, pin)| (name.clone(), pin.version.to_string())).collect();
+    let versions = plan::versions(&lock);
     let plan = plan::plan(&loaded.cluster, &assets, args.profile, &versions)?;
-    let payload = assemble(args, &loaded, &assets, &lock, &plan, report)?;
+    let fingerprint = base::look(&base)?.fingerprint;
+    let payload = assemble(args, &loaded, &assets, &lock, &plan, fingerprint, report)?;
 
     let output = output_path(args, &loaded)?;
     let request = Remaster {
@@ -85,6 +87,7 @@ fn assemble(
     assets: &Assets,
     lock: &Lock,
     plan: &RolePlan,
+    base: Sha256,
     report: &Report,
 ) -> Result<Payload> {
     let cluster = &loaded.cluster;
@@ -101,6 +104,13 @@ fn assemble(
         nodes.insert(node.name.clone(), tree);
     }
 
+    let mut pools = BTreeMap::new();
+    if args.profile == Role::Worker {
+        for pool in cluster.worker_pools.values() {
+            pools.insert(pool.name.clone(), pki.pool_tree(cluster, pool)?);
+        }
+    }
+
     let kiln = match &args.kiln {
         Some(path) => path.clone(),
         None => std::env::current_exe().at("finding", Path::new("this program"))?,
@@ -113,6 +123,8 @@ fn assemble(
         kickstart: &|label| kickstart::render(cluster, plan, label, assets),
         common: &common,
         nodes: &nodes,
+        base,
+        pools: &pools,
         extra: Vec::new(),
     })
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::eltorito::{self, BootEntry, Platform};
 use crate::format::gpt::Gpt;
@@ -18,6 +19,8 @@ use crate::format::read_at::ReadAt;
 pub const ARCH: &str = "x86_64";
 /// Bytes before the volume descriptors (ECMA-119 6.2.1).
 pub const SYSTEM_AREA: usize = 16 * SECTOR as usize;
+/// Bytes behind it that hold the volume descriptors of any install medium.
+const DESCRIPTORS: usize = 16 * SECTOR as usize;
 /// Largest EFI system partition that is edited in memory.
 const ESP_MAX: u64 = 64 << 20;
 
@@ -53,6 +56,9 @@ pub struct BaseInfo {
     pub size: u64,
     /// Size of the volume in bytes.
     pub volume_size: u64,
+    /// Tells the base apart: digest of system area and volume descriptors, the vendor's implanted checksum of the whole
+    /// medium among them.
+    pub fingerprint: Sha256,
 }
 
 /// Place of the EFI system partition, or of the image that stands for it.
@@ -115,6 +121,7 @@ impl Base {
         let layout = layout(&iso, bios, gpt.as_ref())?;
         let (release, arch) = discinfo(&iso)?;
         let (family, version) = treeinfo(&iso)?;
+        let descriptors = file.read_vec_at(0, SYSTEM_AREA + DESCRIPTORS).at("reading", path)?;
         let info = BaseInfo {
             path: path.to_owned(),
             layout,
@@ -124,6 +131,7 @@ impl Base {
             family,
             version,
             size: meta.len(),
+            fingerprint: Sha256::of(&descriptors),
             volume_size: u64::from(iso.volumes.primary.blocks()) * SECTOR,
         };
         Ok(Self { info, file, iso, part, system, gpt, backup, catalog_block, efi, esp })

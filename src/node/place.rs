@@ -17,7 +17,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::tar::read::Reader;
 use crate::payload::manifest::{Manifest, ManifestFile};
-use crate::payload::{COMMON, KILN, MANIFEST, node_archive};
+use crate::payload::{COMMON, KILN, MANIFEST, node_archive, pool_archive};
 use crate::plan::{Machine, machine_tree};
 use crate::progress::Progress;
 use crate::tree::{Entry, NodePath, Tree};
@@ -59,7 +59,11 @@ pub fn place(options: &Options<'_>, progress: &dyn Progress) -> Result<Placed> {
     progress.step(&format!("placing what only {name} gets"));
     match &node.pool {
         None => archive(&mut layer, media, &node_archive(&name), &manifest, progress)?,
-        Some(pool) => tree(&mut layer, &pool_member(&name, pool, &manifest, root)?)?,
+        Some(pool) => {
+            let pool: HostName = pool.parse().map_err(|rule| Error::input(format!("node.json: {rule}")))?;
+            archive(&mut layer, media, &pool_archive(&pool), &manifest, progress)?;
+            tree(&mut layer, &pool_member(&name, pool.as_str(), &manifest, root)?)?;
+        }
     }
     tree(&mut layer, &own_files(media, &node)?)?;
     layer.sync()?;

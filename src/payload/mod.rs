@@ -35,6 +35,11 @@ pub fn node_archive(name: &HostName) -> String {
     format!("/kiln/nodes/{name}.tar")
 }
 
+/// Path of the archive that only members of a worker pool may have.
+pub fn pool_archive(name: &HostName) -> String {
+    format!("/kiln/pools/{name}.tar")
+}
+
 /// Time that all members of the archives carry: the epoch. Files on a node get the time at which they are laid down.
 const MTIME: u64 = 0;
 
@@ -44,6 +49,8 @@ pub struct PayloadInput<'a> {
     pub cluster: &'a Cluster,
     /// The role that the medium serves.
     pub role: Role,
+    /// Tells the base apart, so that media of two bases have two labels.
+    pub base: Sha256,
     /// kiln's own program, statically linked.
     pub kiln: &'a Path,
     /// Renders the kickstart for a label. Called twice: the label depends on all else that reaches the medium.
@@ -52,6 +59,8 @@ pub struct PayloadInput<'a> {
     pub common: &'a Tree,
     /// Files that only one node may have, for every node of the role.
     pub nodes: &'a BTreeMap<HostName, Tree>,
+    /// Files that only members of a worker pool may have, for every pool; empty but on worker media.
+    pub pools: &'a BTreeMap<HostName, Tree>,
     /// Further files of the medium: container images, packages.
     pub extra: Vec<Extra>,
 }
@@ -87,6 +96,7 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     let draft = VolumeLabel::for_medium(&input.cluster.name, input.role, "0000");
     let mut manifest = Manifest::of(input.cluster, input.role, draft.clone());
     let mut facts = vec![
+        ("base".to_owned(), input.base),
         ("manifest".to_owned(), Sha256::of(&manifest.to_json()?)),
         (KICKSTART.to_owned(), Sha256::of((input.kickstart)(&draft)?.as_bytes())),
         (KILN.to_owned(), kiln.digest()?),
@@ -94,6 +104,9 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     ];
     for (name, tree) in input.nodes {
         facts.push((node_archive(name), tree.digest()?));
+    }
+    for (name, tree) in input.pools {
+        facts.push((pool_archive(name), tree.digest()?));
     }
     for extra in &input.extra {
         facts.push((format!("{} {:o}", extra.path, extra.mode), extra.content.digest()?));
@@ -110,6 +123,10 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     files.add("the role's archive", COMMON, 0o644, tar::write(input.common, MTIME)?)?;
     for (name, archive) in nodes {
         files.add(&format!("the archive of {name}"), &node_archive(&name), 0o600, archive)?;
+    }
+    for (name, tree) in input.pools {
+        let archive = tar::write(tree, MTIME)?;
+        files.add(&format!("the archive of the pool {name}"), &pool_archive(name), 0o600, archive)?;
     }
     for extra in input.extra {
         files.add(&extra.origin, &extra.path, extra.mode, extra.content)?;

@@ -63,7 +63,9 @@ fn one_path_has_one_source() {
     let build = |common: &Tree, nodes: &BTreeMap<HostName, Tree>, extra| {
         let kickstart = &|label: &VolumeLabel| Ok(label.to_string());
         let role = Role::Lb;
-        assemble(PayloadInput { cluster: &cluster, role, kiln: &kiln, kickstart, common, nodes, extra })
+        let (base, pools) = (Sha256::of(b"base"), &BTreeMap::new());
+        let cluster = &cluster;
+        assemble(PayloadInput { cluster, role, base, kiln: &kiln, kickstart, common, nodes, pools, extra })
     };
     build(&common, &nodes, vec![extra("/kiln/images/pause.tar")]).unwrap();
     for (path, other) in [(COMMON, "the role's archive"), (MANIFEST, "the manifest")] {

@@ -8,6 +8,7 @@ use std::process::Command;
 use kiln::assets::Assets;
 use kiln::cluster::Cluster;
 use kiln::cluster::types::{HostName, Role};
+use kiln::digest::Sha256;
 use kiln::image::iso::{Remaster, remaster};
 use kiln::image::label::VolumeLabel;
 use kiln::image::menu::{MenuSpec, SerialConsole};
@@ -104,6 +105,8 @@ fn payload(cluster: &Cluster) -> Payload {
         kickstart: &kickstart,
         common: &plan.common,
         nodes: &nodes,
+        base: Sha256::of(b"base"),
+        pools: &BTreeMap::new(),
         extra: Vec::new(),
     };
     payload::assemble(input).unwrap_or_else(|error| panic!("payload: {error}"))
