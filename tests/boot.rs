@@ -1,6 +1,8 @@
 //! Boots what kiln writes: every layout, firmware and way to plug a medium in, in QEMU, on stand-in bases; then media that
 //! must be refused. Run by `make boot-tests`. Needs QEMU and OVMF, no root, no network, about five minutes on two cores.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
 mod common;
 #[path = "boot/media.rs"]
 mod media;

@@ -1,6 +1,8 @@
 //! The boot harness against QEMUs that are shell scripts: each speaks QMP on its standard streams and misbehaves in its own
 //! way. No machine is booted here; `tests/boot.rs` does that.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -119,6 +121,21 @@ fn signs_of_failure_end_the_run_early() {
     let boxed =
         r#"greet; printf '\033[2J\033[10;20H\033[0;37;44m Security Violation \033[11;20H' >>"$serial"; hang"#;
     assert_eq!(fake(boxed).fails().0, FailureKind::Printed);
+}
+
+#[test]
+fn a_starved_host_is_tried_again_and_nothing_else_is() {
+    let count = r#"greet; tries=${0%/*}/tries; echo x >>"$tries"; "#;
+    let starved = r#"say "[ 0.0] Kernel panic - not syncing: IO-APIC + timer doesn't work!"; hang"#;
+    let second = r#"[ "$(wc -l <"$tries")" -ge 2 ] && { echo "$pass" >>"$port"; off guest-shutdown; };"#;
+    assert!(fake(&format!("{count}{second}{starved}")).run().unwrap().passed());
+    let tries = |fake: &Fake| std::fs::read_to_string(fake.dir.path().join("tries")).unwrap().lines().count();
+    let always = fake(&format!("{count}{starved}"));
+    assert_eq!(always.fails().0, FailureKind::Starved);
+    assert_eq!(tries(&always), 4);
+    let panics = fake(&format!("{count}say '[ 1.0] Kernel panic - not syncing: no init'; hang"));
+    assert_eq!(panics.fails().0, FailureKind::Printed);
+    assert_eq!(tries(&panics), 1);
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod verdict;
 mod watch;
 mod work;
 
-use crate::error::Result;
+use crate::error::{IoContext, Result};
 use crate::progress::Progress;
 
 pub use firmware::Image as FirmwareImage;
@@ -27,7 +27,7 @@ pub use spec::{Accel, Attach, BootSpec, Firmware, Limits};
 pub use verdict::{Failure, FailureKind, GuestReport, GuestVerdict};
 pub use watch::{BootOutcome, StageTime};
 
-/// Boots the medium of `spec` once.
+/// Boots the medium of `spec`; again only where the host was too busy for the guest.
 ///
 /// # Errors
 /// When the boot could not be tried: no QEMU, no firmware, no medium, no room. A boot that failed is an outcome.
@@ -37,13 +37,25 @@ pub fn run(spec: &BootSpec, progress: &dyn Progress) -> Result<BootOutcome> {
     let image = firmware::find(spec.firmware, &spec.system_root)?;
     let work = work::Work::make(&spec.work, spec.keep)?;
     let accel = accel::choose(spec.accel, &qemu, work.dir());
-    let machine =
-        machine::Machine { spec, accel, image: image.as_ref(), files: work.files(spec.log.as_deref())? };
-    if let Some(image) = &image {
-        std::fs::copy(&image.vars, &machine.files.vars)
-            .map_err(|e| crate::error::Error::io("copying the firmware's variables", &image.vars, e))?;
+    let mut tries = TRIES;
+    loop {
+        let files = work.files(spec.log.as_deref())?;
+        let machine = machine::Machine { spec, accel, image: image.as_ref(), files };
+        if let Some(image) = &image {
+            std::fs::copy(&image.vars, &machine.files.vars)
+                .at("copying the firmware's variables from", &image.vars)?;
+        }
+        progress.step(&format!("booting {} ({})", spec.medium.display(), machine.summary()));
+        let outcome = watch::watch(&machine, machine.spawn(&qemu)?, progress)?;
+        tries -= 1;
+        match &outcome.failure {
+            Some(failure) if failure.kind == FailureKind::Starved && tries > 0 => {
+                progress.warn(&format!("{}; trying again", failure.message));
+            }
+            _ => return Ok(outcome),
+        }
     }
-    progress.step(&format!("booting {} ({})", spec.medium.display(), machine.summary()));
-    let child = machine.spawn(&qemu)?;
-    watch::watch(&machine, child, progress)
 }
+
+/// How often a boot is tried when the host is too busy for it. No other failure is tried again.
+const TRIES: u32 = 4;

@@ -61,6 +61,8 @@ pub enum FailureKind {
     Guest,
     /// A known sign of failure was printed.
     Printed,
+    /// The host gave QEMU so little time that the kernel found its timer broken.
+    Starved,
     /// The whole run took too long.
     Timeout,
     /// Nothing was printed for too long.

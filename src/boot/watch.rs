@@ -174,6 +174,10 @@ impl Watch<'_> {
 
     /// After the verdict, words no longer matter: a guest may log what it likes on its way down.
     fn signs(&mut self, line: &str) {
+        if self.verdict.is_none() && serial::starved(line) {
+            let message = "the host was too busy for the guest's timer check (IO-APIC + timer doesn't work)";
+            self.fail(FailureKind::Starved, message);
+        }
         if self.verdict.is_none()
             && let Some(what) = serial::failure_of(line, self.stage())
         {

@@ -15,7 +15,6 @@ use kiln::image::menu::{MenuSpec, SerialConsole};
 use kiln::kickstart;
 use kiln::payload::{self, Payload, PayloadInput};
 use kiln::plan::{Versions, plan};
-use kiln::profile;
 use kiln::progress::Silent;
 
 use crate::common;
@@ -79,22 +78,7 @@ fn payload(cluster: &Cluster) -> Payload {
     let assets = Assets::new(None).unwrap();
     let versions = Versions::from([("containerd".to_owned(), "2.3.4".to_owned())]);
     let plan = plan(cluster, &assets, Role::Master, &versions).unwrap();
-    let kickstart = |label: &VolumeLabel| {
-        let request = kickstart::Request {
-            cluster,
-            role: Role::Master,
-            label,
-            packages: &plan.packages,
-            units: &plan.units,
-            kernel_args: &plan.kernel_args,
-            selinux: match plan.selinux {
-                profile::Selinux::Enforcing => kickstart::Selinux::Enforcing,
-                profile::Selinux::Permissive => kickstart::Selinux::Permissive,
-            },
-            selinux_booleans: &plan.selinux_booleans,
-        };
-        Ok(kickstart::build(&request, &|path: &str| assets.text(path))?.to_string())
-    };
+    let kickstart = |label: &VolumeLabel| kickstart::render(cluster, &plan, label, &assets);
     let nodes: BTreeMap<HostName, _> =
         plan.nodes.iter().map(|(name, node)| (name.clone(), node.tree.clone())).collect();
     let kiln = Path::new(env!("CARGO_BIN_EXE_kiln"));
