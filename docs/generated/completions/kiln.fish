@@ -1,0 +1,220 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_kiln_global_optspecs
+    string join \n color= q/quiet h/help V/version
+end
+
+function __fish_kiln_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_kiln_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_kiln_using_subcommand
+    set -l cmd (__fish_kiln_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c kiln -n "__fish_kiln_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_needs_command" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_needs_command" -s V -l version -d 'Print version'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "init" -d 'Write a commented sample of cluster.toml'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "inspect" -d 'Read a medium back: boot records, label, menus, payload, manifest'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "check" -d 'Check cluster.toml: all that is wrong with it, at once'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "plan" -d 'Show what the nodes of a profile get: files, units, packages, certificates'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "schema" -d 'Print the JSON Schema of cluster.toml, for editors'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "fetch" -d 'Pin the components that nodes run in kiln.lock'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "pki" -d 'Make, renew and show the certificates in pki/'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "build" -d 'Build the install medium of one role'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "boot" -d 'Boot a medium in QEMU and judge it'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "docs" -d 'Print what is generated from the program itself: man pages, completions, schema'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand init" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand init" -l force -d 'Replace a file that is there'
+complete -c kiln -n "__fish_kiln_using_subcommand init" -l eject -d 'Write profiles/, overlays/ and kickstart/ instead: beside a cluster.toml they override kiln\'s own, file by file'
+complete -c kiln -n "__fish_kiln_using_subcommand init" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l check -d 'Read it all: verify the implanted MD5 and every payload file\'s digest'
+complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l json -d 'Print JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand inspect" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand check" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand check" -l json -d 'Print the findings as JSON instead'
+complete -c kiln -n "__fish_kiln_using_subcommand check" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand plan" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand plan" -l profile -d 'Show this profile only' -r -f -a "master\t'Control plane, and etcd unless said otherwise'
+worker\t'Runs pods'
+lb\t'Load balancer in front of the API'"
+complete -c kiln -n "__fish_kiln_using_subcommand plan" -l node -d 'Show this node only' -r
+complete -c kiln -n "__fish_kiln_using_subcommand plan" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand plan" -l json -d 'Print JSON: a list with one plan a profile'
+complete -c kiln -n "__fish_kiln_using_subcommand plan" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand schema" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand schema" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l locked -d 'Fail unless kiln.lock is there and fits; write nothing'
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l update -d 'Replace what kiln.lock pins by what is in the folder now'
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -f -a "show" -d 'Show names, uses and lifetimes, and until when media built now are good'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -f -a "init" -d 'Make what is missing; a build does so by itself'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from show" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from init" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from init" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from renew" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from renew" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from renew" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from renew" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show names, uses and lifetimes, and until when media built now are good'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make what is missing; a build does so by itself'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'
+complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l media -d 'Where the medium is mounted' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l out -d 'Folder for the answers: node, network.ks, disk.ks' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l node -d 'The node to be; otherwise kiln.node= of the kernel\'s command line' -r
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l skip-verify -d 'Do not check the medium\'s files again'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l json -d 'Print the outcome as one line of JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l media -d 'Where the medium is mounted' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l root -d 'Root of the new system' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l prepared -d 'The answers of `kiln node prepare`' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l json -d 'Print the outcome as one line of JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -l media -d 'Where the medium is mounted' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -l json -d 'Print the outcome as one line of JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand build" -s p -l profile -d 'Role to build a medium for' -r -f -a "master\t'Control plane, and etcd unless said otherwise'
+worker\t'Runs pods'
+lb\t'Load balancer in front of the API'"
+complete -c kiln -n "__fish_kiln_using_subcommand build" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -s o -l output -d 'File to write; out/CLUSTER-PROFILE.iso beside the cluster file if not given' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l kiln -d 'Statically linked kiln to put on the medium; this program if not given' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l json -d 'Print the result as JSON on standard output'
+complete -c kiln -n "__fish_kiln_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand build" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l firmware -d 'Firmware of the machine' -r -f -a "bios\t'SeaBIOS, QEMU\'s own'
+uefi\t'OVMF with an empty variable store: no Secure Boot'
+secure-boot\t'OVMF with Microsoft\'s keys enrolled and Secure Boot enforced'"
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l as -d 'How the medium is plugged in' -r -f -a "cd\t'As a disc in a SATA drive'
+usb\t'As a USB stick'"
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l memory -d 'Memory of the machine' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l cpus -d 'Processors of the machine' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l mac -d 'Address of its network card; without one it has no card' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l serial -d 'Its SMBIOS serial number' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l uuid -d 'Its SMBIOS UUID' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l accel -d 'What executes it; `auto` takes KVM where a tiny machine boots with it' -r -f -a "tcg\t'QEMU\'s translator: slower, works everywhere'
+kvm\t'The kernel\'s virtualisation; fails where it is missing'
+auto\t'KVM if a tiny machine boots with it, else TCG. `/dev/kvm` alone proves nothing'"
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l qemu -d 'QEMU\'s program; found by itself if not given' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l timeout -d 'Longest time for the whole boot' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l expect-node -d 'Fail unless the guest says it is this node' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l log -d 'Keep the serial log here' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l junit -d 'Write the result here as JUnit XML' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l screenshot -d 'If kiln gives the boot up, keep a picture (PNG) of the screen here; gives the machine a VGA card' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l json -d 'Print the result as JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l keep -d 'Keep the folder of the run: all logs, UEFI variables'
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand docs" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand docs" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand docs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "init" -d 'Write a commented sample of cluster.toml'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "inspect" -d 'Read a medium back: boot records, label, menus, payload, manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "check" -d 'Check cluster.toml: all that is wrong with it, at once'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "plan" -d 'Show what the nodes of a profile get: files, units, packages, certificates'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "schema" -d 'Print the JSON Schema of cluster.toml, for editors'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "fetch" -d 'Pin the components that nodes run in kiln.lock'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "pki" -d 'Make, renew and show the certificates in pki/'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "build" -d 'Build the install medium of one role'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "boot" -d 'Boot a medium in QEMU and judge it'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "docs" -d 'Print what is generated from the program itself: man pages, completions, schema'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "show" -d 'Show names, uses and lifetimes, and until when media built now are good'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "init" -d 'Make what is missing; a build does so by itself'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
