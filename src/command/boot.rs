@@ -10,10 +10,13 @@ use crate::report::Report;
 
 /// Arguments of `kiln boot`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 the boot passed, 1 it failed, 2 wrong input, 3 QEMU or OVMF is missing, 5 reading or \
-writing failed.\nThe guest must speak: only media made for a stand-in base give a verdict."
-)]
+#[command(after_help = "Examples:
+  kiln boot out/prod-master.iso --firmware bios --as cd
+  kiln boot out/prod-master.iso --firmware secure-boot --mac 52:54:00:00:31:71
+
+\
+Exit codes: 0 the boot passed, 1 it failed, 2 wrong input, 3 QEMU or OVMF is missing, 5 reading or \
+writing failed.\nThe guest must speak: only media made for a stand-in base give a verdict.")]
 pub struct Args {
     /// The medium: what `kiln build` wrote
     pub medium: PathBuf,

@@ -12,6 +12,9 @@ use crate::report::{Report, place};
 
 /// Arguments of `kiln check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln check
+  kiln check prod/cluster.toml --json")]
 pub struct Args {
     /// The cluster file
     #[arg(value_name = "FILE", default_value = "cluster.toml")]

@@ -9,6 +9,10 @@ use crate::report::Report;
 
 /// Arguments of `kiln fetch`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln fetch             # makes kiln.lock, or checks it
+  kiln fetch --update    # takes what is in the folder now
+  kiln fetch --locked    # fails unless the folder is what the lock says")]
 pub struct Args {
     /// Which cluster.
     #[command(flatten)]

@@ -11,6 +11,9 @@ use crate::report::Report;
 
 /// Arguments of `kiln init`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln init prod           # prod/cluster.toml, the commented reference cluster
+  kiln init prod --eject   # the built-in profiles and overlays, to change")]
 pub struct Args {
     /// Folder to write to; made if it is missing
     #[arg(default_value = ".")]

@@ -29,6 +29,9 @@ pub enum Command {
 
 /// Arguments of `kiln node verify`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln node verify --media /run/install/repo
+  kiln node verify --media /mnt --json")]
 pub struct VerifyArgs {
     /// Where the medium is mounted
     #[arg(long, value_name = "DIR")]
@@ -40,6 +43,9 @@ pub struct VerifyArgs {
 
 /// Arguments of `kiln node prepare`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln node prepare --media /run/install/repo --out /tmp/kiln
+  kiln node prepare --media /mnt --out /tmp/try --node k8s-master1")]
 pub struct PrepareArgs {
     /// Where the medium is mounted
     #[arg(long, value_name = "DIR")]
@@ -60,6 +66,9 @@ pub struct PrepareArgs {
 
 /// Arguments of `kiln node place`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln node place --media /run/install/repo --prepared /tmp/kiln \\
+    --root /mnt/sysimage")]
 pub struct PlaceArgs {
     /// Where the medium is mounted
     #[arg(long, value_name = "DIR")]

@@ -28,13 +28,20 @@ pub enum Action {
     /// Show names, uses and lifetimes, and until when media built now are good
     Show(Show),
     /// Make what is missing; a build does so by itself
+    #[command(after_help = "Examples:
+  kiln pki init -C prod/cluster.toml")]
     Init(ClusterArg),
     /// Issue all leaf certificates and the bootstrap token anew; authorities stay
+    #[command(after_help = "Examples:
+  kiln pki renew && kiln build --profile master")]
     Renew(ClusterArg),
 }
 
 /// Arguments of `kiln pki show`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln pki show
+  kiln pki show -C prod/cluster.toml --json")]
 pub struct Show {
     /// Which cluster.
     #[command(flatten)]

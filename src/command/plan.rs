@@ -12,6 +12,9 @@ use super::ClusterArg;
 
 /// Arguments of `kiln plan`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln plan --profile master
+  kiln plan --node k8s-master1 --json")]
 pub struct Args {
     /// The cluster file
     #[command(flatten)]

@@ -6,6 +6,9 @@ use crate::report::Report;
 
 /// Arguments of `kiln schema`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln schema > cluster.schema.json   # then, as first line of cluster.toml:
+  #:schema ./cluster.schema.json")]
 pub struct Args {}
 
 /// Prints the schema (draft 2020-12).
