@@ -71,7 +71,9 @@ main() {
   umask 022
   export LC_ALL=C TZ=UTC0 SOURCE_DATE_EPOCH=1700000000   # when all of it was "made": 2023-11-14
   cache=${KILN_CACHE:-$HOME/.cache/kiln}/standin
-  store=$cache/$(cache_key)
+  local key
+  key=$(cache_key)
+  store=$cache/$key
   mkdir -p "$store"
   local name=$layout
   [ "$size" -eq 0 ] || name=$layout-$size-$fill
