@@ -1,6 +1,6 @@
 //! `kiln node` as the installer calls it: the program itself, on a folder that holds what a medium holds.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

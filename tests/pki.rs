@@ -1,5 +1,7 @@
 //! `kiln pki` and `kiln fetch` as processes: several at once, killed at any moment, and what they print.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,6 +1,6 @@
 //! The whole of a plan for the reference cluster, compared with checked-in output: what is planned, and every rendered file.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

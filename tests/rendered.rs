@@ -2,7 +2,7 @@
 //!
 //! A program that is missing is a failure that names its package, never a skipped test.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
