@@ -23,7 +23,7 @@ build: ## Build the static release binary (about 3 minutes the first time)
 
 check: ## Format, lint, shellcheck: everything that needs no run
 	@cargo fmt --all -- --check
-	@cargo clippy --all-targets --locked -- -D warnings
+	@cargo clippy --all-targets --all-features --locked -- -D warnings
 	@shellcheck $(SCRIPTS)
 	@echo "check: clean"
 

@@ -92,6 +92,9 @@ pub(crate) fn payload(cluster: &Cluster, role: Role, kiln: &Path) -> Result<Payl
     let nodes = node_trees(cluster, role);
     let mut common = tree_of("/etc/kiln-test", "common\n");
     common.merge(tree_of("/opt/kiln/motd", "hello\n")).unwrap();
+    let member = |name: &HostName| tree_of("/opt/kubernetes/ssl/pool.pem", &format!("key of {name}\n"));
+    let members = cluster.worker_pools.keys().filter(|_| role == Role::Worker);
+    let pools = members.map(|name| (name.clone(), member(name))).collect();
     assemble(PayloadInput {
         cluster,
         role,
@@ -100,7 +103,7 @@ pub(crate) fn payload(cluster: &Cluster, role: Role, kiln: &Path) -> Result<Payl
         common: &common,
         nodes: &nodes,
         base: Sha256::of(b"base"),
-        pools: &BTreeMap::new(),
+        pools: &pools,
         extra: Vec::new(),
     })
 }

@@ -306,6 +306,8 @@ mod tests {
         run(media.path(), &fake, target.path()).unwrap();
         let env = fs::read_to_string(target.path().join("opt/kiln/node.env")).unwrap();
         assert!(env.contains("KILN_NODE_NAME=pool-a-003199\nKILN_NODE_ADDRESS=192.168.31.140\n"), "{env}");
-        assert!(!target.path().join("opt/kubernetes").exists());
+        let key = fs::read_to_string(target.path().join("opt/kubernetes/ssl/pool.pem")).unwrap();
+        assert_eq!(key, "key of pool-a\n");
+        assert!(!target.path().join("opt/kubernetes/ssl/node.pem").exists());
     }
 }

@@ -2,6 +2,7 @@
 //! trees go behind them, and the system area, the volume descriptors and the boot catalog are patched to say so.
 //! All places are planned before a byte is written. See `docs/iso.md`.
 
+mod ahead;
 mod boot;
 mod layout;
 mod menus;

@@ -134,5 +134,5 @@ pub fn blob(
 
 fn changed(source: &Path, name: &str) -> Error {
     let text = format!("{} changed since it was locked (it goes to {name} on the medium)", source.display());
-    Error::input(text).hint("put the file back, or run `kiln fetch` to lock what is there now")
+    Error::input(text).hint("put the file back, or run `kiln fetch --update` to lock what is there now")
 }

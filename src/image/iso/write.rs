@@ -16,12 +16,11 @@ use crate::image::{Content, Digests, MediumFile};
 use crate::progress::Progress;
 
 use super::Built;
+use super::ahead;
 use super::layout::{Plan, Source};
 use super::staging::Staging;
 use super::stream;
 
-/// Bytes that are hashed at once; fits a processor's cache.
-const CHUNK: usize = 256 << 10;
 /// The writer tells the hasher how far it is after so many bytes.
 const TELL: u64 = 4 << 20;
 /// The flusher is woken after so many bytes, so that the disk works from the start and not only at the end.
@@ -50,7 +49,7 @@ pub fn write(
     let (wake, woken) = sync_channel(1);
     let (digests, md5) = std::thread::scope(|scope| {
         let reader = &staging.file;
-        let hashing = scope.spawn(move || follow(hasher, reader, &told));
+        let hashing = scope.spawn(move || follow(hasher, reader, told));
         let flushing = scope.spawn(move || woken.iter().try_for_each(|()| reader.sync_data()));
         let flush = (wake, 0);
         let digests = Digests::new();
@@ -159,18 +158,11 @@ impl Writer<'_> {
 }
 
 /// Takes the MD5 of what was written, as far as the writer is.
-fn follow(mut hasher: Hasher, file: &File, told: &Receiver<u64>) -> std::io::Result<Hasher> {
-    let mut buffer = vec![0; CHUNK];
-    let mut at = 0;
-    for upto in told {
-        while at < upto {
-            let part = &mut buffer[..(upto - at).min(CHUNK as u64) as usize];
-            file.read_exact_at(part, at)?;
-            blank(part, at);
-            hasher.update(part);
-            at += part.len() as u64;
-        }
-    }
+fn follow(mut hasher: Hasher, file: &File, told: Receiver<u64>) -> std::io::Result<Hasher> {
+    ahead::read(file, told.into_iter(), |at, part| {
+        blank(part, at);
+        hasher.update(part);
+    })?;
     Ok(hasher)
 }
 
@@ -185,15 +177,10 @@ fn blank(part: &mut [u8], at: u64) {
 
 fn digest(file: &File, size: u64, progress: &dyn Progress) -> std::io::Result<Sha256> {
     let mut hash = sha2::Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    let mut at = 0;
-    while at < size {
-        let part = &mut buffer[..(size - at).min(CHUNK as u64) as usize];
-        file.read_exact_at(part, at)?;
+    ahead::read(file, std::iter::once(size), |_, part| {
         hash.update(&*part);
-        at += part.len() as u64;
         progress.advance(part.len() as u64);
-    }
+    })?;
     Ok(Sha256(hash.finalize().into()))
 }
 
