@@ -19,6 +19,7 @@ use kiln::digest::Sha256;
 use kiln::format::iso9660::read::Iso;
 use kiln::format::iso9660::tree::Tree;
 use kiln::image::base::{Layout, look};
+use kiln::image::iso::Remaster;
 use remaster::{LABEL, build, files, request};
 
 /// Menus and boot records: what a remaster may change.
@@ -264,12 +265,19 @@ fn a_medium_is_no_base() {
 }
 
 #[test]
-fn an_existing_output_needs_force() {
-    let (_dir, out) = built("el9");
+fn only_what_kiln_made_is_replaced_without_force() {
+    let (dir, out) = built("el9");
     let mut request = request(&base("el9"), &out);
     request.force = false;
-    let again = kiln::image::iso::remaster(&request, files(), &kiln::progress::Silent);
-    assert!(again.unwrap_err().to_string().contains("exists already"));
+    kiln::image::iso::remaster(&request, files(), &kiln::progress::Silent).unwrap();
+    let notes = dir.path().join("notes");
+    for content in [&b"not an image"[..], &std::fs::read(base("el9")).unwrap()] {
+        std::fs::write(&notes, content).unwrap();
+        let other = Remaster { output: notes.clone(), ..request.clone() };
+        let refused = kiln::image::iso::remaster(&other, files(), &kiln::progress::Silent).unwrap_err();
+        assert!(refused.to_string().contains("exists already, and kiln did not make it"), "{refused}");
+        assert!(std::fs::read(&notes).unwrap() == content);
+    }
     request.base = out.clone();
     let same = kiln::image::iso::remaster(&request, files(), &kiln::progress::Silent);
     assert!(same.unwrap_err().to_string().contains("is the base itself"));

@@ -46,6 +46,9 @@ pub struct Args {
     /// Statically linked kiln to put on the medium; this program if not given
     #[arg(long, value_name = "FILE")]
     pub kiln: Option<PathBuf>,
+    /// Replace an output even if kiln did not make it
+    #[arg(long)]
+    pub force: bool,
     /// Print the result as JSON on standard output
     #[arg(long)]
     pub json: bool,
@@ -72,7 +75,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         output: output.clone(),
         label: payload.label.clone(),
         menu: menu(&loaded, args.profile, &payload),
-        force: true,
+        force: args.force,
     };
     let build_id = payload.build_id;
     let built = iso::remaster(&request, payload.files, report)?;

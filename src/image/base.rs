@@ -14,6 +14,7 @@ use crate::format::iso9660::read::Iso;
 use crate::format::iso9660::tree::Kind;
 use crate::format::mbr;
 use crate::format::read_at::ReadAt;
+use crate::payload::MANIFEST;
 
 /// Architecture that kiln builds for.
 pub const ARCH: &str = "x86_64";
@@ -97,6 +98,12 @@ pub fn look(path: &Path) -> Result<BaseInfo> {
     Ok(Base::open(path)?.info)
 }
 
+/// Whether a file is a medium that kiln made; false for whatever cannot be read as one.
+pub(super) fn made_by_kiln(path: &Path) -> bool {
+    let iso = File::open(path).map_err(|_| ()).and_then(|file| Iso::open(Arc::new(file)).map_err(|_| ()));
+    iso.is_ok_and(|iso| iso.tree.find(MANIFEST).is_some())
+}
+
 impl Base {
     pub fn open(path: &Path) -> Result<Self> {
         Self::read(path).map_err(|error| error.context(format!("base {}", path.display())))
@@ -152,7 +159,7 @@ impl Base {
 
 /// Whether Anaconda can be given a kickstart on this medium, and kiln has not been here before.
 fn support(iso: &Iso<Arc<File>>) -> Result<()> {
-    if iso.tree.find("/kiln/manifest.json").is_some() {
+    if iso.tree.find(MANIFEST).is_some() {
         return Err(Error::input("it was made by kiln already").hint("build from the vendor's own ISO"));
     }
     for path in ["/.discinfo", "/.treeinfo"] {

@@ -253,7 +253,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__build)
-            opts="-p -C -o -q -h --profile --cluster --output --kiln --json --color --quiet --help"
+            opts="-p -C -o -q -h --profile --cluster --output --kiln --force --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

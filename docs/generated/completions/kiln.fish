@@ -166,6 +166,7 @@ complete -c kiln -n "__fish_kiln_using_subcommand build" -l kiln -d 'Statically 
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l force -d 'Replace an output even if kiln did not make it'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l json -d 'Print the result as JSON on standard output'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s h -l help -d 'Print help (see more with \'--help\')'

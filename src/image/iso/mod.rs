@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
 use crate::error::{Context, Error, IoContext, Result};
-use crate::image::base::Base;
+use crate::image::base::{self, Base};
 use crate::image::label::VolumeLabel;
 use crate::image::menu::MenuSpec;
 use crate::image::{Digests, MediumFile};
@@ -33,7 +33,7 @@ pub struct Remaster {
     pub label: VolumeLabel,
     /// Its boot menus.
     pub menu: MenuSpec,
-    /// Whether an existing output may be replaced.
+    /// Whether an existing output may be replaced that kiln did not make.
     pub force: bool,
 }
 
@@ -94,8 +94,9 @@ fn check_output(req: &Remaster) -> Result<()> {
     if !output.is_file() {
         return Err(Error::input(format!("{shown} is not a regular file")).hint("choose another output"));
     }
-    if !req.force {
-        return Err(Error::input(format!("{shown} exists already")).hint("use --force to replace it"));
+    if !req.force && output.len() > 0 && !base::made_by_kiln(&req.output) {
+        return Err(Error::input(format!("{shown} exists already, and kiln did not make it"))
+            .hint("choose another output, or use --force to replace it"));
     }
     Ok(())
 }
