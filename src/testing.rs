@@ -132,7 +132,9 @@ pub(crate) struct Fake(tempfile::TempDir);
 
 impl Fake {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let fake = Self(tempfile::tempdir().unwrap());
+        fake.put("proc/self/mountinfo", "");
+        fake
     }
 
     pub(crate) fn root(&self) -> &Path {

@@ -1,6 +1,7 @@
 //! Which disk to install to. A disk is only taken if nothing speaks against it and it is the only one that is left; else
 //! the answer is a table of every disk and why it was left out.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -12,6 +13,9 @@ use crate::report::human_size;
 
 /// Smaller disks hold no node: system, images and logs need more.
 pub const LEAST_SIZE: u64 = 10 << 30;
+
+/// How deep partitions, volumes and arrays are followed.
+const MAX_HOLDERS: u32 = 6;
 
 /// Names of block devices that are no disks.
 const NO_DISKS: [&str; 9] = ["loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock"];
@@ -31,6 +35,8 @@ pub struct Disk {
     pub wwn: Option<String>,
     /// Names below `/dev/disk/by-path`.
     pub by_path: Vec<String>,
+    /// Why it is only taken where the rule names it: `is on USB`. External disks say that they are not removable.
+    pub loose: Option<String>,
     /// Why it cannot be installed to whatever the rule says.
     pub fault: Option<String>,
 }
@@ -38,7 +44,7 @@ pub struct Disk {
 /// All disks of the machine, by name. `media` is where the medium is mounted.
 pub fn list(root: &Path, media: &Path) -> Result<Vec<Disk>> {
     let dir = root.join("sys/block");
-    let medium = mounted_device(root, media);
+    let mounts = Mounts::read(root, media)?;
     let mut disks = Vec::new();
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -49,7 +55,7 @@ pub fn list(root: &Path, media: &Path) -> Result<Vec<Disk>> {
         let path = entry.at("listing", &dir)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !NO_DISKS.iter().any(|no| name.starts_with(no)) {
-            disks.push(look(root, &path, name, medium.as_deref()));
+            disks.push(look(root, &path, name, &mounts));
         }
     }
     disks.sort_by(|a, b| a.name.cmp(&b.name));
@@ -87,6 +93,10 @@ pub fn choose(disks: &[Disk], rule: &ManifestDisk) -> Result<Disk> {
 fn objection(disk: &Disk, rule: &ManifestDisk) -> Option<String> {
     if let Some(fault) = &disk.fault {
         return Some(fault.clone());
+    }
+    let named = rule.serial.is_some() || rule.wwn.is_some() || rule.by_path.is_some();
+    if let Some(loose) = disk.loose.as_ref().filter(|_| !named) {
+        return Some(format!("{loose}, and is taken only if serial, wwn or by_path names it"));
     }
     if rule.serial.is_some() && rule.serial != disk.serial {
         return Some("has another serial number".into());
@@ -136,7 +146,7 @@ fn bare_wwn(wwn: &str) -> String {
     bare.unwrap_or(&lower).to_owned()
 }
 
-fn look(root: &Path, sys: &Path, name: String, medium: Option<&str>) -> Disk {
+fn look(root: &Path, sys: &Path, name: String, mounts: &Mounts) -> Disk {
     let number = short(&sys.join("dev"));
     let udev = number
         .as_ref()
@@ -149,6 +159,10 @@ fn look(root: &Path, sys: &Path, name: String, medium: Option<&str>) -> Disk {
     };
     let first = |paths: &[&str]| paths.iter().find_map(|path| short(&sys.join(path)));
     let flag = |name: &str| short(&sys.join(name)).as_deref() == Some("1");
+    let mut pieces = Vec::new();
+    collect(root, sys, &name, MAX_HOLDERS, &mut pieces);
+    // The kernel writes `!` for `/` in sysfs: cciss!c0d0 is /dev/cciss/c0d0.
+    let name = name.replace('!', "/");
     let sectors: u64 = short(&sys.join("size")).and_then(|size| size.parse().ok()).unwrap_or(0);
     let fault = if sectors == 0 {
         Some("has no medium in it".to_owned())
@@ -156,8 +170,11 @@ fn look(root: &Path, sys: &Path, name: String, medium: Option<&str>) -> Disk {
         Some("is removable".to_owned())
     } else if flag("ro") {
         Some("is read-only".to_owned())
-    } else if medium.is_some_and(|medium| carries(sys, &name, medium)) {
+    } else if pieces.iter().any(|number| mounts.medium.as_ref() == Some(number)) {
         Some("carries this medium".to_owned())
+    } else if let Some(point) = pieces.iter().find_map(|number| mounts.points.get(number)) {
+        // An image of the medium lies on it, or whatever else the installer needs.
+        Some(format!("is in use: {point} is on it"))
     } else {
         match is_iso(&root.join("dev").join(&name)) {
             Ok(true) => Some("carries an ISO 9660 file system".to_owned()),
@@ -175,28 +192,72 @@ fn look(root: &Path, sys: &Path, name: String, medium: Option<&str>) -> Disk {
             .filter_map(|line| line.strip_prefix("S:disk/by-path/"))
             .map(str::to_owned)
             .collect(),
+        loose: match property("ID_BUS").as_deref() {
+            Some("usb") => Some("is on USB".to_owned()),
+            _ if on_usb(sys) => Some("is on USB".to_owned()),
+            _ if first(&["device/type"]).as_deref() == Some("SD") => Some("is an SD card".to_owned()),
+            _ => None,
+        },
         fault,
         name,
     }
 }
 
-/// Whether the device `medium` (`8:1`) is this disk or one of its partitions.
-fn carries(sys: &Path, name: &str, medium: &str) -> bool {
-    let is = |dir: &Path| short(&dir.join("dev")).as_deref() == Some(medium);
-    let partitions = fs::read_dir(sys).into_iter().flatten().flatten();
-    is(sys) || partitions.filter(|p| p.file_name().to_string_lossy().starts_with(name)).any(|p| is(&p.path()))
+/// Whether the path of the device leads through a USB bus: `…/usb2/2-1/…`.
+fn on_usb(sys: &Path) -> bool {
+    let real = fs::canonicalize(sys).unwrap_or_else(|_| sys.to_owned());
+    let is_bus = |part: &str| {
+        part.strip_prefix("usb").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    real.components().any(|part| part.as_os_str().to_str().is_some_and(is_bus))
 }
 
-/// Number of the device that is mounted at `media`, by proc(5) mountinfo; the last mount counts.
-fn mounted_device(root: &Path, media: &Path) -> Option<String> {
-    let real = fs::canonicalize(media).ok()?;
-    let table = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
-    let device = |line: &str| {
-        let mut fields = line.split(' ');
-        let number = fields.nth(2)?.to_owned();
-        (fields.nth(1)? == real.to_str()?).then_some(number)
+/// Device numbers (`8:1`) of a disk, of its partitions, and of what device mapper and RAID make of them.
+fn collect(root: &Path, sys: &Path, name: &str, depth: u32, all: &mut Vec<String>) {
+    all.extend(short(&sys.join("dev")));
+    let names = |dir: &Path| -> Vec<String> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     };
-    table.lines().filter_map(device).next_back()
+    if depth == 0 {
+        return;
+    }
+    for holder in names(&sys.join("holders")) {
+        collect(root, &root.join("sys/block").join(&holder), &holder, depth - 1, all);
+    }
+    for part in names(sys).into_iter().filter(|part| part.starts_with(name)) {
+        collect(root, &sys.join(&part), &part, depth - 1, all);
+    }
+}
+
+/// What is mounted, by proc(5) mountinfo.
+#[derive(Debug, Default)]
+struct Mounts {
+    /// Mount points by the number of their device.
+    points: BTreeMap<String, String>,
+    /// Number of the device that the medium is on.
+    medium: Option<String>,
+}
+
+impl Mounts {
+    /// Without this table the medium itself could be taken for a disk, so it must be there.
+    fn read(root: &Path, media: &Path) -> Result<Self> {
+        let path = root.join("proc/self/mountinfo");
+        let table = fs::read_to_string(&path).at("reading", &path)?;
+        let real = fs::canonicalize(media).at("looking at", media)?;
+        let mut mounts = Self::default();
+        let mut longest = 0;
+        for line in table.lines() {
+            let mut fields = line.split(' ');
+            let (Some(number), Some(point)) = (fields.nth(2), fields.nth(1)) else { continue };
+            // The mount that holds the medium has the longest path; of two with one path the last counts.
+            if real.starts_with(point) && point.len() >= longest {
+                (longest, mounts.medium) = (point.len(), Some(number.to_owned()));
+            }
+            mounts.points.insert(number.to_owned(), point.to_owned());
+        }
+        Ok(mounts)
+    }
 }
 
 /// Whether a disk starts as an ISO 9660 volume does (ECMA-119 §8.1.2), so that it is some install medium.
@@ -262,6 +323,46 @@ mod tests {
         ] {
             assert!(error.contains(reason), "{reason}: {error}");
         }
+    }
+
+    #[test]
+    fn what_the_installer_uses_is_never_taken() {
+        let fake = Fake::new();
+        fake.disk("sda", 0, 20).disk("sdb", 16, 20).disk("cciss!c0d0", 32, 20);
+        // The image of the medium lies on a logical volume of sda.
+        fake.put("sys/block/sda/sda2/dev", "8:2\n").put("sys/block/sda/sda2/holders/dm-3", "");
+        fake.put("sys/block/dm-3/dev", "253:3\n");
+        fake.put("sys/block/sdb/sdb1/dev", "8:17\n");
+        let mounts = "1 0 253:3 / /run/install/isodir ro - xfs /dev/mapper/x ro\n\
+                      1 0 7:0 / /run/install/repo ro - iso9660 /dev/loop0 ro\n";
+        fake.put("proc/self/mountinfo", mounts).put("dev/cciss/c0d0", "");
+        assert!(
+            refused(&fake, &ManifestDisk { smallest: true, ..Default::default() })
+                .contains("is in use: /run/install/isodir is on it")
+        );
+        fake.put("proc/self/mountinfo", &(mounts.to_owned() + "1 0 8:17 / /mnt ro - xfs /dev/sdb1 ro\n"));
+        assert_eq!(choose_on(&fake, &ManifestDisk::default()).unwrap().name, "cciss/c0d0");
+        fs::remove_file(fake.root().join("proc/self/mountinfo")).unwrap();
+        assert!(list(fake.root(), fake.root()).unwrap_err().to_string().contains("mountinfo"));
+    }
+
+    #[test]
+    fn a_disk_on_usb_is_taken_only_by_its_name() {
+        let fake = Fake::new();
+        fake.disk("sda", 0, 20).disk("mmcblk0", 32, 30);
+        fake.put("sys/block/mmcblk0/device/type", "SD\n");
+        let bus = fake.root().join("sys/devices/pci0000:00/usb2/2-1/block");
+        fs::create_dir_all(&bus).unwrap();
+        fs::rename(fake.root().join("sys/block/sda"), bus.join("sda")).unwrap();
+        std::os::unix::fs::symlink(bus.join("sda"), fake.root().join("sys/block/sda")).unwrap();
+        let error = refused(&fake, &ManifestDisk { smallest: true, ..Default::default() });
+        assert!(
+            error.contains("is on USB, and is taken only if") && error.contains("is an SD card"),
+            "{error}"
+        );
+        fake.put("run/udev/data/b8:0", "E:ID_SERIAL_SHORT=S3Z\n");
+        let named = ManifestDisk { serial: Some("S3Z".into()), ..Default::default() };
+        assert_eq!(choose_on(&fake, &named).unwrap().name, "sda");
     }
 
     #[test]
