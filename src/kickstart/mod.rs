@@ -34,6 +34,9 @@ const SCRIPTS: [(Stage, &str); 4] = [
     (Stage::OnError, "kickstart/onerror.sh.j2"),
 ];
 
+/// The function that scripts stop with: `hold` in their templates.
+const HOLD: &str = "kickstart/hold.sh.j2";
+
 /// What a kickstart is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -66,6 +69,7 @@ struct Data<'a> {
     selinux_booleans: &'a [String],
     ssh_keys: Vec<&'a str>,
     hold_minutes: u32,
+    hold: String,
 }
 
 /// Renders the kickstart of a role's medium with that label.
@@ -95,7 +99,9 @@ pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -
     let mut kickstart = Kickstart::new(el, &title);
     commands(request, el)?.into_iter().try_for_each(|command| kickstart.add(command))?;
     request.packages.iter().try_for_each(|package| kickstart.add_package(package))?;
-    let data = data(request)?;
+    let mut data = data(request)?;
+    let hold = render::text(HOLD, &template(HOLD)?, &data).context("rendering the kickstart")?;
+    data.hold = hold.trim_end().to_owned();
     for (stage, name) in SCRIPTS {
         let body = render::text(name, &template(name)?, &data).context("rendering the kickstart")?;
         kickstart.add_script(stage, name, body)?;
@@ -175,6 +181,7 @@ fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         selinux_booleans: request.selinux_booleans,
         ssh_keys: cluster.access.ssh_keys.iter().map(|key| key.as_str()).collect(),
         hold_minutes: HOLD_MINUTES,
+        hold: String::new(),
     })
 }
 

@@ -89,6 +89,54 @@ fn scripts_are_sound_for_bash_and_shellcheck() {
     }
 }
 
+/// Runs a script in a place where all its first real command can do is fail; what it said on the console, and what it told
+/// the kernel. Nothing of this machine is touched: devices are files, and programs that matter are replaced.
+fn run_to_failure(body: &str) -> (String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let mut body = body.to_owned();
+    for (real, fake) in [
+        ("/proc/sysrq-trigger", "sysrq"),
+        ("/dev/console", "console"),
+        ("/dev/tty1", "tty1"),
+        ("/run/install/repo", "no-repo"),
+        ("/tmp/kiln", "kiln"),
+        ("/var/log/kiln-post.log", "post.log"),
+        ("systemctl ", "systemctl "),
+    ] {
+        body = body.replace(real, &at(fake));
+    }
+    assert!(!body.contains("/proc") && !body.contains("/dev/t"), "{body}");
+    for name in ["sysrq", "console", "kiln-place.log", "post.log"] {
+        std::fs::write(at(name), "").unwrap();
+    }
+    for name in ["sleep", "poweroff", "sync"] {
+        std::os::unix::fs::symlink("/bin/true", at(name)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", dir.path().display());
+    let out = Process::new("bash").args(["-c", &body]).env("PATH", path).output().unwrap();
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    (std::fs::read_to_string(at("console")).unwrap(), std::fs::read_to_string(at("sysrq")).unwrap())
+}
+
+#[test]
+fn a_script_that_fails_says_so_and_stops_the_machine() {
+    let kickstart = build_for(&on("centos-stream-9")).unwrap();
+    for (stage, words) in [
+        (Stage::Pre, "kiln did not install this machine"),
+        (Stage::PostOutside, "did not get its files"),
+        (Stage::PostInside, "is not set up"),
+    ] {
+        let (_, body) = kickstart.scripts().iter().find(|(of, _)| *of == stage).unwrap();
+        let (console, kernel) = run_to_failure(body);
+        assert!(
+            console.contains(words) && console.contains("powers off in 10 minutes"),
+            "{stage:?}: {console}"
+        );
+        assert_eq!(kernel, "o\n", "{stage:?}");
+    }
+}
+
 #[test]
 fn releases_differ_where_they_must() {
     let text = |release: &str| build_for(&on(release)).unwrap().to_string();
