@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::diag::{Diagnostic, Severity};
 use crate::error::Error;
+use crate::image::inspect::text::printable;
 use crate::progress::Progress;
 
 /// How messages are written.
@@ -74,7 +75,7 @@ impl Report {
     /// Writes a line for the user to standard error.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.line(text);
+            self.line(&safe(text));
         }
     }
 
@@ -83,16 +84,7 @@ impl Report {
         for finding in error.findings() {
             self.diagnostic(finding);
         }
-        let mut text = format!("{} {error}", self.paint("31;1", "error:"));
-        let mut cause = std::error::Error::source(error);
-        while let Some(source) = cause {
-            text += &format!("\n  {} {source}", self.paint("2", "because:"));
-            cause = source.source();
-        }
-        if let Some(hint) = error.hint_text() {
-            text += &format!("\n  {} {hint}", self.paint("36", "help:"));
-        }
-        self.line(&text);
+        self.line(&render_error(error, &|code, text| self.paint(code, text)));
     }
 
     /// Shows one finding with its source line, as rustc does.
@@ -135,15 +127,17 @@ impl Progress for Report {
         self.close_line(&mut step);
         self.done.store(0, Ordering::Relaxed);
         self.total.store(0, Ordering::Relaxed);
-        step.name = what.to_owned();
+        step.name = safe(what);
         step.since = Instant::now();
         if !self.quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{} {what}", self.paint("32;1", "==>"));
+            let _ = writeln!(std::io::stderr().lock(), "{} {}", self.paint("32;1", "==>"), safe(what));
         }
     }
 
     fn skip(&self, what: &str, why: &str) {
-        self.note(&format!("{} {what}: {why}", self.paint("2", "skip")));
+        if !self.quiet {
+            self.line(&format!("{} {}", self.paint("2", "skip"), safe(&format!("{what}: {why}"))));
+        }
     }
 
     fn total(&self, bytes: u64) {
@@ -161,7 +155,7 @@ impl Progress for Report {
     }
 
     fn warn(&self, message: &str) {
-        self.line(&format!("{} {message}", self.paint("33;1", "warning:")));
+        self.line(&format!("{} {}", self.paint("33;1", "warning:"), safe(message)));
     }
 }
 
@@ -210,6 +204,26 @@ fn locate(text: &str, at: usize) -> (usize, usize, &str) {
     (line, text[start..at].chars().count() + 1, text[start..end].trim_end_matches('\r'))
 }
 
+/// A message that may quote a foreign medium, a path or a file, made safe to print: line breaks and tabs stay.
+fn safe(text: &str) -> String {
+    let lines = text.split('\n').map(|line| line.split('\t').map(printable).collect::<Vec<_>>().join("\t"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Draws an error with its causes and its hint.
+fn render_error(error: &Error, paint: &dyn Fn(&str, &str) -> String) -> String {
+    let mut text = format!("{} {}", paint("31;1", "error:"), safe(&error.to_string()));
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        text += &format!("\n  {} {}", paint("2", "because:"), safe(&source.to_string()));
+        cause = source.source();
+    }
+    if let Some(hint) = error.hint_text() {
+        text += &format!("\n  {} {}", paint("36", "help:"), safe(hint));
+    }
+    text
+}
+
 /// Draws a finding. `paint(code, text)` colours or does not.
 fn render_finding(finding: &Diagnostic, paint: &dyn Fn(&str, &str) -> String) -> String {
     let source = std::fs::read_to_string(&finding.file).unwrap_or_default();
@@ -217,13 +231,16 @@ fn render_finding(finding: &Diagnostic, paint: &dyn Fn(&str, &str) -> String) ->
         Severity::Error => ("error", "31;1"),
         Severity::Warning => ("warning", "33;1"),
     };
-    let mut out = format!("{}: {}", paint(code, &format!("{word}[{}]", finding.rule)), finding.message);
-    let file = finding.file.display();
+    let mut out =
+        format!("{}: {}", paint(code, &format!("{word}[{}]", finding.rule)), safe(&finding.message));
+    let file = printable(&finding.file.display().to_string());
     match &finding.span {
         None if finding.key.is_empty() => out += &format!("\n  --> {file}"),
-        None => out += &format!("\n  --> {file}, {}", finding.key),
+        None => out += &format!("\n  --> {file}, {}", safe(&finding.key)),
         Some(span) => {
             let (line, column, text) = locate(&source, span.start);
+            // A tab is one column wide, as it is counted.
+            let text = printable(&text.replace('\t', " "));
             let width = line.to_string().len();
             let marks = source
                 .get(span.clone())
@@ -235,6 +252,7 @@ fn render_finding(finding: &Diagnostic, paint: &dyn Fn(&str, &str) -> String) ->
             out += &format!("\n{pad} | {}{}", " ".repeat(column - 1), paint(code, &"^".repeat(marks)));
             if let Some((span, label)) = &finding.related {
                 let (line, _, text) = locate(&source, span.start);
+                let (text, label) = (printable(&text.replace('\t', " ")), safe(label));
                 out += &format!(
                     "\n{line:>width$} | {text}\n{pad} | {}",
                     paint("36", &format!("{label} (line {line})"))
@@ -243,7 +261,7 @@ fn render_finding(finding: &Diagnostic, paint: &dyn Fn(&str, &str) -> String) ->
         }
     }
     if let Some(hint) = &finding.hint {
-        out += &format!("\n  = {} {hint}", paint("36", "help:"));
+        out += &format!("\n  = {} {}", paint("36", "help:"), safe(hint));
     }
     out
 }
@@ -251,6 +269,27 @@ fn render_finding(finding: &Diagnostic, paint: &dyn Fn(&str, &str) -> String) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        let cause = std::io::Error::other("b\u{9b}31m");
+        let error = Error::input("label `a\u{1b}[2J\r`\nline 2").hint("c\u{202e}d").because(cause);
+        let shown = render_error(&error, &|_, text| text.to_owned());
+        let want = "error: label `a\\u{1b}[2J\\u{d}`\nline 2\n  because: b\\u{9b}31m\n  help: c\\u{202e}d";
+        assert_eq!(shown, want);
+        let finding = Diagnostic {
+            severity: Severity::Error,
+            rule: "rule",
+            message: "x\u{7}y".into(),
+            key: String::new(),
+            file: "a\u{1b}.toml".into(),
+            span: None,
+            related: None,
+            hint: None,
+        };
+        let shown = render_finding(&finding, &|_, text| text.to_owned());
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+    }
 
     #[test]
     fn sizes_and_progress_read_well() {
