@@ -31,12 +31,16 @@ impl Staging {
     /// Makes the staging file of an output, and removes what killed runs left behind.
     pub fn create(output: &Path) -> Result<Self> {
         let (dir, name) = split(output)?;
+        // Until the staging file is locked another run would take it for a killed one's.
+        let _turn = lock(&dir)?;
         clean(&dir, &name);
         let path = dir.join(format!(".{name}.kiln-{}.part", std::process::id()));
         // 0600: a medium carries private keys.
         let mut options = OpenOptions::new();
-        let file =
-            options.read(true).write(true).create_new(true).mode(0o600).open(&path).at("making", &path)?;
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = file
+            .at("making", &path)
+            .map_err(|error| error.hint("choose an output in a folder that you may write to"))?;
         let staging = Self { file, path, published: false };
         flock(&staging.file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| Error::io("locking", &staging.path, error.into()))?;
@@ -69,6 +73,8 @@ impl Staging {
     /// Gives the file its final name and writes its digest to `SHA256SUMS`. The content is on the disk already.
     pub fn publish(mut self, output: &Path, sha256: &Sha256) -> Result<()> {
         let (dir, name) = split(output)?;
+        // Several builds into one folder read and write one list.
+        let _turn = lock(&dir)?;
         std::fs::rename(&self.path, output).at("renaming the finished medium to", output)?;
         self.published = true;
         sync_dir(&dir)?;
@@ -111,11 +117,21 @@ fn split(output: &Path) -> Result<(PathBuf, String)> {
     Ok((dir.to_owned(), name.to_owned()))
 }
 
+/// Waits for this process's turn in a folder; holds it until the file is dropped.
+fn lock(dir: &Path) -> Result<File> {
+    let wrong =
+        |error: Error| error.hint("choose an output in a folder that is there and that you may write to");
+    let file = File::open(dir).at("opening the folder", dir).map_err(wrong)?;
+    flock(&file, FlockOperation::LockExclusive)
+        .map_err(|error| wrong(Error::io("locking the folder", dir, error.into())))?;
+    Ok(file)
+}
+
 fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).at("flushing", dir)
 }
 
-/// Removes staging files that no process holds.
+/// Removes staging files that no process holds. The folder is locked, so none is between being made and being locked.
 fn clean(dir: &Path, name: &str) {
     let prefix = format!(".{name}.kiln-");
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
