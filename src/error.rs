@@ -95,6 +95,12 @@ impl Error {
         self
     }
 
+    /// Adds a hint where there is none yet.
+    #[must_use]
+    pub fn or_hint(self, hint: &str) -> Self {
+        if self.hint_text().is_some() { self } else { self.hint(hint) }
+    }
+
     /// Adds what lay beneath.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -67,9 +67,15 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let versions = plan::versions(&lock);
     let plan = plan::plan(&loaded.cluster, &assets, args.profile, &versions)?;
     let fingerprint = base::look(&base)?.fingerprint;
+    // All that can be refused is refused before keys are made.
+    let output = output_path(args, &loaded);
+    iso::check_output(&base, &output, args.force)?;
+    check_place(args, &loaded, &output)?;
     let payload = assemble(args, &loaded, &assets, &lock, &plan, fingerprint, report)?;
-
-    let output = output_path(args, &loaded)?;
+    if args.output.is_none() {
+        let out = loaded.dir.join("out");
+        std::fs::create_dir_all(&out).at("making the folder", &out)?;
+    }
     let request = Remaster {
         base,
         output: output.clone(),
@@ -94,11 +100,17 @@ fn assemble(
     report: &Report,
 ) -> Result<Payload> {
     let cluster = &loaded.cluster;
+    let components = fetch::component_tree(&Catalogue::load(assets)?, lock, cluster, args.profile)?;
+    let kiln = match &args.kiln {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().at("finding", Path::new("this program"))?,
+    };
+    payload::check_program(&kiln)?;
     let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
     pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
 
     let mut common = plan.common.clone();
-    common.merge(fetch::component_tree(&Catalogue::load(assets)?, lock, cluster, args.profile)?)?;
+    common.merge(components)?;
     common.merge(pki.role_tree(cluster, args.profile)?)?;
     let mut nodes: BTreeMap<HostName, Tree> = BTreeMap::new();
     for node in cluster.nodes_of(args.profile) {
@@ -114,10 +126,6 @@ fn assemble(
         }
     }
 
-    let kiln = match &args.kiln {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().at("finding", Path::new("this program"))?,
-    };
     report.step("reading the payload");
     payload::assemble(PayloadInput {
         cluster,
@@ -146,14 +154,30 @@ fn menu(loaded: &Loaded, role: Role, payload: &Payload) -> MenuSpec {
     }
 }
 
-/// Where the medium goes; the default folder is made.
-fn output_path(args: &Args, loaded: &Loaded) -> Result<PathBuf> {
-    if let Some(path) = &args.output {
-        return Ok(path.clone());
+/// Where the medium goes.
+fn output_path(args: &Args, loaded: &Loaded) -> PathBuf {
+    let usual = || loaded.dir.join("out").join(format!("{}-{}.iso", loaded.cluster.name, args.profile));
+    args.output.clone().unwrap_or_else(usual)
+}
+
+/// Refuses an output in a folder that is not there, and one that would replace what media are built from.
+fn check_place(args: &Args, loaded: &Loaded, output: &Path) -> Result<()> {
+    if args.output.is_some() {
+        let parent =
+            output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let found = std::fs::read_dir(parent).at("opening the folder", parent);
+        found.map_err(|error| error.hint("make the folder, or choose another output"))?;
     }
-    let out = loaded.dir.join("out");
-    std::fs::create_dir_all(&out).at("making the folder", &out)?;
-    Ok(out.join(format!("{}-{}.iso", loaded.cluster.name, args.profile)))
+    let Ok(there) = output.canonicalize() else { return Ok(()) };
+    let own = [args.cluster.cluster.clone(), loaded.dir.join("kiln.lock"), loaded.dir.join("pki")];
+    let inputs = own.iter().chain(&loaded.cluster.components.dir).chain(&args.kiln);
+    for input in inputs.filter_map(|path| path.canonicalize().ok()) {
+        if there.starts_with(&input) {
+            return Err(Error::input(format!("{} is what media are built from", output.display()))
+                .hint("choose another output"));
+        }
+    }
+    Ok(())
 }
 
 fn tell(args: &Args, report: &Report, output: &Path, request: &Remaster, build_id: &str, built: &Built) {

@@ -106,11 +106,18 @@ pub(super) fn made_by_kiln(path: &Path) -> bool {
 
 impl Base {
     pub fn open(path: &Path) -> Result<Self> {
-        Self::read(path).map_err(|error| error.context(format!("base {}", path.display())))
+        Self::read(path).map_err(|error| {
+            error.context(format!("base {}", path.display())).or_hint(
+                "give the vendor's install ISO, whole and unchanged; compare its checksum with the vendor's",
+            )
+        })
     }
 
     fn read(path: &Path) -> Result<Self> {
-        let file = Arc::new(File::open(path).at("opening", path)?);
+        let file =
+            Arc::new(File::open(path).at("opening", path).map_err(|error| {
+                error.hint("set `iso` in [base] to the path of the vendor's install ISO")
+            })?);
         let meta = file.metadata().at("looking at", path)?;
         if !meta.is_file() {
             return Err(

@@ -154,10 +154,16 @@ fn check_nodes(input: &PayloadInput<'_>) -> Result<Vec<(HostName, Blob)>> {
     input.nodes.iter().map(archive).collect()
 }
 
+/// Refuses a program that would not start in the installer; reads its headers only.
+pub fn check_program(path: &Path) -> Result<()> {
+    let file = File::open(path).at("opening kiln's program", path);
+    file.and_then(|mut file| elf::require_static(&mut file, path))
+        .map_err(|error| error.or_hint("--kiln takes the path of a statically linked kiln"))
+}
+
 /// The program, looked at and hashed.
 fn kiln_blob(path: &Path) -> Result<Blob> {
-    let mut file = File::open(path).at("opening kiln's program", path)?;
-    elf::require_static(&mut file, path)?;
+    check_program(path)?;
     let file = File::open(path).at("opening kiln's program", path)?;
     let (digest, len) = Sha256::of_reader(file).at("reading kiln's program", path)?;
     Ok(Blob::file(path, len, Some(digest)))

@@ -58,7 +58,7 @@ pub struct Built {
 /// Input: the base cannot be used, or paths clash. Io: reading or writing failed, or there is no room. In every case
 /// nothing lies under the output's name that did not lie there before.
 pub fn remaster(req: &Remaster, files: Vec<MediumFile>, progress: &dyn Progress) -> Result<Built> {
-    check_output(req)?;
+    check_output(&req.base, &req.output, req.force)?;
     progress.step("reading the base");
     let base = Base::open(&req.base)?;
     let before = stamp(&base, &req.base)?;
@@ -82,19 +82,25 @@ fn stamp(base: &Base, path: &Path) -> Result<(u64, Option<std::time::SystemTime>
     Ok((meta.len(), meta.modified().ok()))
 }
 
-fn check_output(req: &Remaster) -> Result<()> {
+/// Refuses an output that can be no medium: the base itself, a folder, a device;
+/// and without `force` a file that kiln did not make.
+pub fn check_output(base: &Path, output: &Path, force: bool) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(output) = std::fs::metadata(&req.output) else { return Ok(()) };
-    let shown = req.output.display();
-    if let Ok(base) = std::fs::metadata(&req.base)
-        && (base.dev(), base.ino()) == (output.dev(), output.ino())
+    let shown = output.display();
+    let there = match std::fs::metadata(output) {
+        Ok(there) => there,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("looking at", output, error).hint("choose another output")),
+    };
+    if let Ok(base) = std::fs::metadata(base)
+        && (base.dev(), base.ino()) == (there.dev(), there.ino())
     {
         return Err(Error::input(format!("{shown} is the base itself")).hint("choose another output"));
     }
-    if !output.is_file() {
+    if !there.is_file() {
         return Err(Error::input(format!("{shown} is not a regular file")).hint("choose another output"));
     }
-    if !req.force && output.len() > 0 && !base::made_by_kiln(&req.output) {
+    if !force && there.len() > 0 && !base::made_by_kiln(output) {
         return Err(Error::input(format!("{shown} exists already, and kiln did not make it"))
             .hint("choose another output, or use --force to replace it"));
     }
