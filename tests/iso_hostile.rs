@@ -79,6 +79,31 @@ fn bases_that_cannot_be_used_are_refused_with_the_reason() {
 }
 
 #[test]
+fn a_base_with_a_folder_of_kilns_name_is_refused() {
+    let named = |b: &mut Vec<u8>| replace(b, b"NM\x0b\x01\x00images", b"NM\x09\x01\x00kiln\x00\x00");
+    refused("el9", named, "has a /kiln already");
+}
+
+#[test]
+fn partitions_that_lie_are_survived() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.iso");
+    for layout in LAYOUTS {
+        for (kind, start) in [(0xEE, 0xFFFF_FFF0_u32), (0x17, u32::MAX), (0xEE, 64)] {
+            let base = damaged(dir.path(), layout, |b| {
+                b[446 + 4] = kind;
+                b[446 + 8..446 + 12].copy_from_slice(&start.to_le_bytes());
+                b[446 + 12..446 + 16].copy_from_slice(&u32::MAX.to_le_bytes());
+            });
+            // Whatever it makes of them, it comes to an end and says so.
+            if let Err(error) = build(&base, &out, files()) {
+                assert_eq!(error.class(), Class::Input, "{error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn another_architecture_is_refused() {
     let arch = |b: &mut Vec<u8>| replace(b, b"0\n9\nx86_64\n", b"0\n9\nppc64l\n");
     refused("el9", arch, "architecture `ppc64l`");

@@ -169,6 +169,11 @@ fn support(iso: &Iso<Arc<File>>) -> Result<()> {
     if iso.tree.find(MANIFEST).is_some() {
         return Err(Error::input("it was made by kiln already").hint("build from the vendor's own ISO"));
     }
+    // What lay there would be on the new medium, in no manifest, and every machine would refuse to install from it.
+    if iso.tree.nodes[0].children.iter().any(|id| iso.tree.node(*id).name == "kiln") {
+        return Err(Error::input("it has a /kiln already, which is where kiln puts its files")
+            .hint("build from the vendor's own ISO"));
+    }
     for path in ["/.discinfo", "/.treeinfo"] {
         if iso.tree.find(path).is_none() {
             return Err(Error::input(format!(
@@ -235,7 +240,7 @@ fn esp(iso: &Iso<Arc<File>>, system: &[u8], gpt: Option<&Gpt>, efi: BootEntry) -
     let gpt = || {
         let part =
             gpt?.partitions().into_iter().find(|part| part.first == sector && part.last >= part.first)?;
-        Some(part.last - part.first + 1)
+        Some((part.last - part.first).saturating_add(1))
     };
     let len = match file {
         Some(node) => node.size(),

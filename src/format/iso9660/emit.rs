@@ -73,6 +73,13 @@ impl TreePlan<'_> {
     /// Only when the tree is too large for its format.
     pub fn emit(&self, at: u32, content: &dyn Content) -> Result<Emitted> {
         let order = self.in_order();
+        // Path tables number directories, and name parents, in 16 bits (ECMA-119 9.4.4).
+        if order.len() > usize::from(u16::MAX) {
+            return Err(Error::input(format!(
+                "the medium would have {} directories, over 65535",
+                order.len()
+            )));
+        }
         let mut emit = Emit {
             plan: self,
             content,

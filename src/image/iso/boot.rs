@@ -60,9 +60,13 @@ pub fn system_area(base: &Base, places: &Places) -> Result<Patched> {
     for entry in mbr::entries(&base.system) {
         let start = u64::from(entry.start);
         match start {
-            _ if entry.kind == mbr::PROTECTIVE => mbr::place(&mut system, entry.index, start, total - start),
+            _ if entry.kind == mbr::PROTECTIVE => {
+                mbr::place(&mut system, entry.index, start, total.saturating_sub(start))
+            }
             _ if start == old_esp => mbr::place(&mut system, entry.index, esp.0, esp.1),
-            _ if Some(start) == part => mbr::place(&mut system, entry.index, start, data_end - start),
+            _ if Some(start) == part => {
+                mbr::place(&mut system, entry.index, start, data_end.saturating_sub(start))
+            }
             0 if u64::from(entry.sectors) == old_volume && old_volume != old_total => {
                 mbr::place(&mut system, entry.index, 0, places.blocks * PER_BLOCK);
             }
@@ -78,9 +82,9 @@ pub fn system_area(base: &Base, places: &Places) -> Result<Patched> {
         if p.first == old_esp {
             new.place(p.index, esp.0, esp.0 + esp.1 - 1);
         } else if Some(p.first) == part {
-            new.place(p.index, p.first, data_end - 1);
+            new.place(p.index, p.first, data_end.saturating_sub(1));
         } else if p.first == 0 {
-            let last = if p.last + 1 == old_volume && old_volume != old_total {
+            let last = if p.last.checked_add(1) == Some(old_volume) && old_volume != old_total {
                 places.blocks * PER_BLOCK - 1
             } else {
                 // As far from the end of the medium as it was.

@@ -78,6 +78,9 @@ impl Staging {
         std::fs::rename(&self.path, output).at("renaming the finished medium to", output)?;
         self.published = true;
         sync_dir(&dir)?;
+        // Builds of several profiles may end at once; each must find the others' lines.
+        let lock = File::open(&dir).at("opening", &dir)?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|e| Error::io("locking", &dir, e.into()))?;
         let sums = dir.join(SUMS);
         let old = std::fs::read_to_string(&sums).unwrap_or_default();
         let mut lines: Vec<String> =
@@ -134,17 +137,48 @@ fn sync_dir(dir: &Path) -> Result<()> {
 /// Removes staging files that no process holds. The folder is locked, so none is between being made and being locked.
 fn clean(dir: &Path, name: &str) {
     let prefix = format!(".{name}.kiln-");
+    // While someone writes the list of digests, its staging file is none that was left behind.
+    let lock = File::open(dir).and_then(|dir| {
+        flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(dir)
+    });
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     for entry in entries {
         let found = entry.file_name();
         let Some(found) = found.to_str() else { continue };
-        let sums = found.starts_with(&format!(".{SUMS}.kiln-"));
+        let sums = lock.is_ok() && found.starts_with(&format!(".{SUMS}.kiln-"));
         if !(found.starts_with(&prefix) || sums) || !found.ends_with(".part") {
             continue;
         }
         let Ok(file) = File::open(entry.path()) else { continue };
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_that_end_at_once_keep_each_others_digests() {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..8).map(|i| format!("{i}.iso")).collect();
+        for round in 0..20_u8 {
+            std::thread::scope(|scope| {
+                for name in &names {
+                    let output = dir.path().join(name);
+                    scope.spawn(move || {
+                        let staging = Staging::create(&output).unwrap();
+                        staging.publish(&output, &Sha256([round; 32])).unwrap();
+                    });
+                }
+            });
+            let sums = std::fs::read_to_string(dir.path().join(SUMS)).unwrap();
+            let fresh =
+                sums.lines().filter(|line| line.starts_with(&Sha256([round; 32]).to_string())).count();
+            assert_eq!(fresh, names.len(), "{sums}");
         }
     }
 }
