@@ -10,7 +10,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/components/lib.sh
 source "$here/lib.sh"
-target=${1:-components}
+# Absolute: copies are made from other folders.
+target=$(realpath -m "${1:-components}")
 
 kubernetes=1.20.2
 kubernetes_files=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
