@@ -78,9 +78,6 @@ impl Staging {
         std::fs::rename(&self.path, output).at("renaming the finished medium to", output)?;
         self.published = true;
         sync_dir(&dir)?;
-        // Builds of several profiles may end at once; each must find the others' lines.
-        let lock = File::open(&dir).at("opening", &dir)?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|e| Error::io("locking", &dir, e.into()))?;
         let sums = dir.join(SUMS);
         let old = std::fs::read_to_string(&sums).unwrap_or_default();
         let mut lines: Vec<String> =
@@ -137,16 +134,11 @@ fn sync_dir(dir: &Path) -> Result<()> {
 /// Removes staging files that no process holds. The folder is locked, so none is between being made and being locked.
 fn clean(dir: &Path, name: &str) {
     let prefix = format!(".{name}.kiln-");
-    // While someone writes the list of digests, its staging file is none that was left behind.
-    let lock = File::open(dir).and_then(|dir| {
-        flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(dir)
-    });
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     for entry in entries {
         let found = entry.file_name();
         let Some(found) = found.to_str() else { continue };
-        let sums = lock.is_ok() && found.starts_with(&format!(".{SUMS}.kiln-"));
+        let sums = found.starts_with(&format!(".{SUMS}.kiln-"));
         if !(found.starts_with(&prefix) || sums) || !found.ends_with(".part") {
             continue;
         }
