@@ -3,6 +3,7 @@
 //! A medium of many gigabytes is planned from blobs; bytes move only when a writer streams them. The length is known
 //! before anything is read, so that whole layouts can be computed first.
 
+use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use crate::digest::Sha256;
 use crate::error::{Class, Error, Result};
 
-/// A run of bytes from one source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A run of bytes from one source. Shown in debug output without its bytes, which may be a key.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Piece {
     /// Bytes in memory.
     Bytes(Arc<[u8]>),
@@ -29,6 +30,16 @@ pub enum Piece {
         /// Digest that the range must have.
         expect: Option<Sha256>,
     },
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Piece::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Piece::Zeros(len) => write!(f, "Zeros({len})"),
+            Piece::File { path, offset, len, .. } => write!(f, "File({}, {offset}+{len})", path.display()),
+        }
+    }
 }
 
 impl Piece {
@@ -226,5 +237,14 @@ mod tests {
         blob.push(Piece::File { path, offset: 8, len: 5, expect: None });
         let error = blob.reader().read_to_end(&mut out).unwrap_err();
         assert!(error.to_string().contains("shorter than planned"), "{error}");
+    }
+
+    #[test]
+    fn debug_output_shows_no_bytes() {
+        let shown = format!("{:?}", Blob::bytes(*b"-----BEGIN PRIVATE KEY-----"));
+        assert!(
+            shown.contains("Bytes(27)") && !shown.contains("PRIVATE") && !shown.contains("45, 45"),
+            "{shown}"
+        );
     }
 }

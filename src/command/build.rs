@@ -196,7 +196,11 @@ fn tell(args: &Args, report: &Report, output: &Path, request: &Remaster, build_i
     }
     report.note(&format!("built {} ({}, label {})", output.display(), human_size(built.size), request.label));
     report.note(&format!("      SHA-256 {}", built.sha256));
-    if args.profile == Role::Master {
-        report.note("      It holds the masters' keys: keep it as safe as a root password.");
-    }
+    report.note(match args.profile {
+        Role::Master => "      It holds the masters' keys: keep it as safe as a root password.",
+        Role::Worker => {
+            "      It holds the workers' keys and the token with which machines join: keep it safe."
+        }
+        Role::Lb => "      It is made for machines of this cluster only: keep it safe.",
+    });
 }
