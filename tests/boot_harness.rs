@@ -207,8 +207,12 @@ fn the_log_is_kept_where_it_was_asked_for() {
     assert!(fake.dir.path().join("s,,erial.log").exists());
 }
 
+/// The program, with signals as a terminal would leave them: who runs the tests in the background may ignore some, and a
+/// child inherits that.
 fn kiln() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_kiln"))
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM").arg(env!("CARGO_BIN_EXE_kiln"));
+    command
 }
 
 fn boot_command(fake: &Fake, more: &[&str]) -> Command {
