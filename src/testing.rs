@@ -123,7 +123,7 @@ pub(crate) fn medium(cluster: &Cluster, role: Role) -> tempfile::TempDir {
 pub(crate) fn stub_elf() -> Vec<u8> {
     let mut bytes = vec![0; 64 + 56];
     bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    (bytes[18], bytes[32], bytes[54], bytes[56], bytes[64]) = (62, 64, 56, 1, 1);
+    (bytes[16], bytes[18], bytes[32], bytes[54], bytes[56], bytes[64]) = (2, 62, 64, 56, 1, 1);
     bytes
 }
 

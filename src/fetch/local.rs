@@ -6,13 +6,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::catalogue::{Catalogue, Component};
-use super::elf::{self, Linking};
 use super::lock::{FilePin, Lock, Pin};
 use super::version::Version;
 use crate::cluster::gates::{COMPONENT_GATES, ComponentGate};
 use crate::cluster::model::Cluster;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
+use crate::format::elf::{self, Linking};
 use crate::progress::Progress;
 
 /// A pinned folder.
@@ -165,7 +165,7 @@ fn pin_file(
     let len = file.metadata().at("reading", path)?.len();
     match elf::look(&mut file, len).at("reading", path)? {
         Err(why) => {
-            search.faults.push(format!("{}: {why}", path.display()));
+            search.faults.push(format!("{}: it {why}", path.display()));
             return Ok(None);
         }
         Ok(Linking::Dynamic) => *search.dynamic.entry(component.to_owned()).or_default() += 1,

@@ -4,7 +4,6 @@
 //! never touches a network.
 
 pub mod catalogue;
-mod elf;
 pub mod local;
 pub mod lock;
 #[cfg(test)]

@@ -29,7 +29,7 @@ fn cluster(dir: &Path) -> Cluster {
 /// A file with the head of an x86-64 program, which holds `text`; with an interpreter when `dynamic`.
 fn program(text: &str, dynamic: bool) -> Vec<u8> {
     let mut bytes = vec![0; 64 + 56];
-    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
     for (at, value) in [(16, 2_u16), (18, 62), (54, 56), (56, 1)] {
         bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
     }

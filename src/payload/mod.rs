@@ -3,7 +3,6 @@
 //! It decides names, modes and order, and makes the manifest; it writes nothing. What the archives hold comes from the
 //! plan and the PKI as trees.
 
-mod elf;
 pub mod manifest;
 
 use std::collections::BTreeMap;
@@ -15,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::cluster::types::{HostName, Role};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
+use crate::format::elf::{self, Linking};
 use crate::format::tar;
 use crate::image::label::VolumeLabel;
 use crate::image::{Content, Deferred, Digests, MediumFile};
@@ -156,9 +156,21 @@ fn check_nodes(input: &PayloadInput<'_>) -> Result<Vec<(HostName, Blob)>> {
 
 /// Refuses a program that would not start in the installer; reads its headers only.
 pub fn check_program(path: &Path) -> Result<()> {
-    let file = File::open(path).at("opening kiln's program", path);
-    file.and_then(|mut file| elf::require_static(&mut file, path))
-        .map_err(|error| error.or_hint("--kiln takes the path of a statically linked kiln"))
+    require_static(path).map_err(|error| error.or_hint("--kiln takes the path of a statically linked kiln"))
+}
+
+fn require_static(path: &Path) -> Result<()> {
+    let file = File::open(path).at("opening kiln's program", path)?;
+    let len = file.metadata().at("reading kiln's program", path)?.len();
+    let what = match elf::look(file, len).at("reading kiln's program", path)? {
+        Ok(Linking::Static) => return Ok(()),
+        Ok(Linking::Dynamic) => "is dynamically linked, so it would not start in the installer".to_owned(),
+        Err(fault) => fault.to_string(),
+    };
+    Err(Error::input(format!("{} {what}", path.display())).hint(
+        "kiln puts itself on the medium; build a static one with `cargo build --release` in kiln's repository \
+         (its .cargo/config.toml links statically) and run that",
+    ))
 }
 
 /// The program, looked at and hashed.
