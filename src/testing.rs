@@ -53,6 +53,7 @@ pub(crate) fn cluster() -> Cluster {
             ntp: vec!["192.168.31.1".into()],
         },
         components: Components::default(),
+        etcd_form: Default::default(),
         serial: None,
         nodes: [
             node("k8s-master1", Role::Master, 71),

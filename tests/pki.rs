@@ -83,7 +83,7 @@ fn killed_at_any_moment_nothing_half_made_is_used() {
         let (code, _, text) = run(dir.path(), &["pki", "init"]);
         assert_eq!(code, Some(0), "after {delay:?}: {text}");
         let after = roots(dir.path());
-        assert_eq!(after.len(), 8);
+        assert_eq!(after.len(), 10);
         assert!(!there || before == after, "after {delay:?} an authority was replaced");
         assert!(!dir.path().join(".pki.new").exists() && !dir.path().join("pki/.new").exists());
         let (code, json, text) = run(dir.path(), &["pki", "show", "--json"]);

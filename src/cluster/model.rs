@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 use super::types::{
     ClusterName, HostName, KubeVersion, LabelKey, LabelValue, Mac, PasswordHash, Release, Role, SshKey,
@@ -40,6 +41,8 @@ pub struct Cluster {
     pub network: Network,
     /// Where components come from.
     pub components: Components,
+    /// How etcd comes into being.
+    pub etcd_form: EtcdForm,
     /// Serial console of all nodes, if any.
     pub serial: Option<SerialConsole>,
     /// Machines, by name.
@@ -135,6 +138,35 @@ impl ProxyMode {
     /// The mode of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
+}
+
+/// Who must be there for etcd to form, once in the cluster's life; `docs/formation.md` says what each costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EtcdForm {
+    /// All members at once, or a majority of them after a while.
+    #[default]
+    Majority,
+    /// All members.
+    All,
+}
+
+impl EtcdForm {
+    /// All ways.
+    pub const ALL: [EtcdForm; 2] = [EtcdForm::Majority, EtcdForm::All];
+
+    /// Name as written in `cluster.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EtcdForm::Majority => "majority",
+            EtcdForm::All => "all",
+        }
+    }
+
+    /// The way of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.as_str() == name)
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) struct RawCluster {
     /// Where the programs that nodes run come from.
     #[schemars(with = "Option<ComponentsTable>")]
     pub components: Option<Spanned<ComponentsTable>>,
+    /// The store of the control plane.
+    #[schemars(with = "Option<EtcdTable>")]
+    pub etcd: Option<Spanned<EtcdTable>>,
     /// Console of the nodes.
     #[schemars(with = "Option<ConsoleTable>")]
     pub console: Option<Spanned<ConsoleTable>>,
@@ -144,6 +147,16 @@ pub(super) struct ComponentsTable {
     /// Folder of component files, `<component>/<version>/<file>`, pinned by `kiln.lock`.
     #[schemars(with = "Option<String>")]
     pub dir: Text,
+}
+
+/// The store of the control plane.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct EtcdTable {
+    /// Which members must be there for the store to come into being: `all`, or a `majority` after two minutes of waiting for the rest. Default: `majority`.
+    #[schemars(with = "Option<String>", extend("enum" = ["majority", "all"]))]
+    pub form: Text,
 }
 
 /// Console of the nodes.

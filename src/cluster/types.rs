@@ -5,12 +5,29 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub use super::credential::{PasswordHash, SshKey};
 
 /// A lower-case DNS name as RFC 1123 §2.1 and RFC 952 allow: labels of letters, digits and hyphens, 63 bytes each at most,
 /// 253 in all. Kubernetes node names are such names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct HostName(String);
+
+impl TryFrom<String> for HostName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<HostName> for String {
+    fn from(name: HostName) -> Self {
+        name.0
+    }
+}
 
 impl HostName {
     /// The name as text.
@@ -73,7 +90,10 @@ impl FromStr for ClusterName {
 }
 
 /// What a node does. Its name is the name of the profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Control plane, and etcd unless said otherwise.
     Master,

@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod identity;
+pub mod inventory;
 mod layer;
 pub mod place;
 pub mod prepare;

@@ -24,7 +24,7 @@ use time::OffsetDateTime;
 pub use cert::{Facts, Pair, PemKey, read_facts};
 pub use describe::{Description, EntryKind, Row};
 pub use issue::Policy;
-pub use spec::{Authority, LeafId, LeafSpec, San, Usage, wanted};
+pub use spec::{AGENT_OF_NODE, AGENT_OF_POOL, Authority, LeafId, LeafSpec, San, Usage, wanted};
 pub use token::BootstrapToken;
 
 use crate::cluster::model::Cluster;
@@ -34,6 +34,8 @@ use store::{Access, Store};
 
 /// Names of files below `pki/`.
 const META: &str = "pki.toml";
+/// Layout of the folder. 1: without the authority of kiln's own agents, which is added to such a folder.
+const SCHEMA: u32 = 2;
 const TOKEN: &str = "bootstrap-token.toml";
 const SA_KEY: &str = "service-account/sa.key";
 const SA_PUB: &str = "service-account/sa.pub";
@@ -84,13 +86,14 @@ impl Pki {
         if fresh {
             create(&store, cluster, now, policy)?;
         }
+        upgrade(&store, dir, cluster, now, policy)?;
         // Nothing is built on the token: unlike the other parts it may be moved away to get a new one.
         let no_token = store.read(TOKEN, Access::Private)?.is_none();
         if no_token && store.read(META, Access::Public)?.is_some() {
             store.replace_secret(TOKEN, &new_token(now, policy)?.to_toml()?)?;
         }
         let mut pki = Self::load(&store, dir)?;
-        pki.check_cluster(cluster)?;
+        same_cluster(dir, &pki.cluster, cluster)?;
         pki.check_time(now)?;
         for (id, spec) in wanted(cluster) {
             pki.ensure_leaf(&store, id, &spec, now, policy)?;
@@ -180,19 +183,6 @@ impl Pki {
         Ok(Leaf { authority, pair })
     }
 
-    fn check_cluster(&self, cluster: &Cluster) -> Result<()> {
-        if self.cluster == cluster.name.as_str() {
-            return Ok(());
-        }
-        Err(Error::input(format!(
-            "{} belongs to cluster `{}`, and the cluster file describes `{}`",
-            self.dir.display(),
-            self.cluster,
-            cluster.name
-        ))
-        .hint("keep each cluster in a folder of its own; a renamed cluster is a new one, with new keys"))
-    }
-
     fn check_time(&self, now: OffsetDateTime) -> Result<()> {
         for (which, ca) in &self.authorities {
             let file = self.dir.join("ca").join(which.folder()).join("cert.pem");
@@ -263,9 +253,41 @@ impl Pki {
     }
 }
 
+fn same_cluster(dir: &Path, have: &str, cluster: &Cluster) -> Result<()> {
+    if have == cluster.name.as_str() {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{} belongs to cluster `{have}`, and the cluster file describes `{}`",
+        dir.display(),
+        cluster.name
+    ))
+    .hint("keep each cluster in a folder of its own; a renamed cluster is a new one, with new keys"))
+}
+
+/// Adds what a folder of an older kiln lacks. Killed in between, the next run goes on.
+fn upgrade(store: &Store, dir: &Path, cluster: &Cluster, now: OffsetDateTime, policy: &Policy) -> Result<()> {
+    let Some(text) = store.read(META, Access::Public)? else { return Ok(()) };
+    let meta = parse_meta(store, &text)?;
+    if meta.schema != 1 {
+        return Ok(());
+    }
+    same_cluster(dir, &meta.cluster, cluster)?;
+    let folder = format!("ca/{}", Authority::Kiln.folder());
+    if store.read(&format!("{folder}/cert.pem"), Access::Public)?.is_none() {
+        let pair = issue::authority(Authority::Kiln, cluster.name.as_str(), policy, now)?;
+        store.replace_folder(&folder, &pair_files(&pair))?;
+    }
+    store.replace_public(META, &meta_text(&meta.cluster)?)
+}
+
+fn meta_text(cluster: &str) -> Result<String> {
+    toml::to_string(&Meta { schema: SCHEMA, cluster: cluster.to_owned() })
+        .map_err(|error| Error::internal("writing pki.toml failed").because(error))
+}
+
 fn create(store: &Store, cluster: &Cluster, now: OffsetDateTime, policy: &Policy) -> Result<()> {
-    let meta = toml::to_string(&Meta { schema: 1, cluster: cluster.name.to_string() })
-        .map_err(|error| Error::internal("writing pki.toml failed").because(error))?;
+    let meta = meta_text(cluster.name.as_str())?;
     let (sa_key, sa_pub) = issue::service_account()?;
     let token = new_token(now, policy)?.to_toml()?;
     let mut pairs = Vec::new();
@@ -294,19 +316,27 @@ fn pair_files(pair: &NewPair) -> [store::NewFile<'_>; 2] {
 }
 
 fn read_meta(store: &Store) -> Result<Meta> {
-    let text = store.require(META, Access::Public)?;
-    let meta: Meta = toml::from_str(&text).map_err(|error| {
-        Error::input(format!("{} cannot be read", store.path(META).display())).because(error)
-    })?;
-    if meta.schema != 1 {
-        return Err(Error::input(format!(
-            "{} has schema {}, and this kiln knows schema 1",
-            store.path(META).display(),
-            meta.schema
-        ))
-        .hint("use the kiln that made it, or a newer one"));
+    let meta = parse_meta(store, &store.require(META, Access::Public)?)?;
+    if meta.schema == SCHEMA {
+        return Ok(meta);
     }
-    Ok(meta)
+    let hint = if meta.schema < SCHEMA {
+        "`kiln pki init` adds what is new and changes nothing else"
+    } else {
+        "use the kiln that made it, or a newer one"
+    };
+    Err(Error::input(format!(
+        "{} has schema {}, and this kiln knows schema {SCHEMA}",
+        store.path(META).display(),
+        meta.schema
+    ))
+    .hint(hint))
+}
+
+fn parse_meta(store: &Store, text: &str) -> Result<Meta> {
+    toml::from_str(text).map_err(|error| {
+        Error::input(format!("{} cannot be read", store.path(META).display())).because(error)
+    })
 }
 
 fn read_pair(store: &Store, folder: &str) -> Result<Pair> {

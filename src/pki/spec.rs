@@ -10,6 +10,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::cluster::model::{Cluster, Node};
 use crate::cluster::types::{HostName, Role};
 
+/// Organisation of the agents' certificates of machines in the inventory: the common name is the node's.
+pub const AGENT_OF_NODE: &str = "kiln:nodes";
+/// Organisation of the certificate that the agents of a worker pool share: the common name is the pool's.
+pub const AGENT_OF_POOL: &str = "kiln:pools";
+
 /// The authorities. Each signs for one purpose and is trusted for nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Authority {
@@ -19,11 +24,14 @@ pub enum Authority {
     Kubernetes,
     /// The API server towards aggregated APIs.
     FrontProxy,
+    /// kiln's own agents on the nodes, towards each other.
+    Kiln,
 }
 
 impl Authority {
     /// All authorities.
-    pub const ALL: [Authority; 3] = [Authority::Etcd, Authority::Kubernetes, Authority::FrontProxy];
+    pub const ALL: [Authority; 4] =
+        [Authority::Etcd, Authority::Kubernetes, Authority::FrontProxy, Authority::Kiln];
 
     /// Folder below `pki/ca`.
     pub fn folder(self) -> &'static str {
@@ -31,6 +39,7 @@ impl Authority {
             Authority::Etcd => "etcd",
             Authority::Kubernetes => "kubernetes",
             Authority::FrontProxy => "front-proxy",
+            Authority::Kiln => "kiln",
         }
     }
 
@@ -40,6 +49,7 @@ impl Authority {
             Authority::Etcd => "etcd-ca",
             Authority::Kubernetes => "kubernetes-ca",
             Authority::FrontProxy => "kubernetes-front-proxy-ca",
+            Authority::Kiln => "kiln-ca",
         }
     }
 }
@@ -151,6 +161,7 @@ impl fmt::Display for LeafId {
 pub fn wanted(cluster: &Cluster) -> BTreeMap<LeafId, LeafSpec> {
     let mut leaves = BTreeMap::new();
     for node in cluster.nodes.values() {
+        leaves.insert(LeafId::node(&node.name, "agent"), agent(node));
         if node.etcd {
             leaves.insert(LeafId::node(&node.name, "etcd-server"), etcd_member(node));
             leaves.insert(LeafId::node(&node.name, "etcd-peer"), etcd_member(node));
@@ -164,6 +175,8 @@ pub fn wanted(cluster: &Cluster) -> BTreeMap<LeafId, LeafSpec> {
     }
     for pool in cluster.worker_pools.keys() {
         leaves.insert(LeafId::pool(pool, "kube-proxy"), kube_proxy());
+        let member = client(Authority::Kiln, pool.as_str(), Some(AGENT_OF_POOL));
+        leaves.insert(LeafId::pool(pool, "agent"), member);
     }
     let admin = client(Authority::Kubernetes, "kubernetes-admin", Some("kubeadm:cluster-admins"));
     leaves.insert(LeafId::operator("admin"), admin);
@@ -199,6 +212,18 @@ fn client(authority: Authority, common_name: &str, organization: Option<&str>) -
 
 fn kube_proxy() -> LeafSpec {
     client(Authority::Kubernetes, "system:kube-proxy", None)
+}
+
+/// An agent is server and client: agents ask each other. Addresses of the loopback are left out, so that no agent can be
+/// taken for another one on the same machine.
+fn agent(node: &Node) -> LeafSpec {
+    LeafSpec {
+        authority: Authority::Kiln,
+        common_name: fit_common_name(node.name.as_str()),
+        organization: Some(AGENT_OF_NODE.to_owned()),
+        usage: Usage::ServerClient,
+        sans: [dns(node.name.as_str()), ip(node.address)].into(),
+    }
 }
 
 fn etcd_member(node: &Node) -> LeafSpec {

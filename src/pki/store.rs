@@ -117,15 +117,20 @@ impl Store {
     /// Writes a private file at `name`; a copy of what lay there stays as `name.old`.
     pub fn replace_secret(&self, name: &str, text: &str) -> Result<()> {
         if let Some(old) = self.read(name, Access::Private)? {
-            self.write_over(&format!("{name}.old"), &old)?;
+            self.write_over(&format!("{name}.old"), Access::Private, &old)?;
         }
-        self.write_over(name, text)
+        self.write_over(name, Access::Private, text)
     }
 
-    fn write_over(&self, name: &str, text: &str) -> Result<()> {
+    /// Writes a public file at `name`, over what lay there.
+    pub fn replace_public(&self, name: &str, text: &str) -> Result<()> {
+        self.write_over(name, Access::Public, text)
+    }
+
+    fn write_over(&self, name: &str, access: Access, text: &str) -> Result<()> {
         let staging = self.dir.join(STAGING);
         remove(&staging)?;
-        write_file(&staging, Access::Private, text)?;
+        write_file(&staging, access, text)?;
         rename(&staging, &self.path(name))
     }
 

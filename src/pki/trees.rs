@@ -13,6 +13,7 @@ use crate::tree::{Entry, NodePath, Tree};
 
 const ETCD: &str = "/opt/etcd/ssl";
 const KUBERNETES: &str = "/opt/kubernetes/ssl";
+const KILN: &str = "/opt/kiln/ssl";
 const CONFIG: &str = "/opt/kubernetes/cfg";
 /// The API server of the machine itself, for what runs on masters.
 const LOCAL_API: &str = "https://127.0.0.1:6443";
@@ -24,6 +25,7 @@ impl Pki {
         let mut tree = Tree::default();
         let ca = self.ca(Authority::Kubernetes)?;
         public(&mut tree, &format!("{KUBERNETES}/ca.pem"), &ca.cert)?;
+        public(&mut tree, &format!("{KILN}/ca.pem"), &self.ca(Authority::Kiln)?.cert)?;
         if role == Role::Master {
             public(&mut tree, &format!("{KUBERNETES}/etcd-ca.pem"), &self.ca(Authority::Etcd)?.cert)?;
             public(
@@ -49,6 +51,7 @@ impl Pki {
     /// What one node gets besides [`Pki::role_tree`]: its certificates, keys and kubeconfigs at their final paths.
     pub fn node_tree(&self, cluster: &Cluster, node: &Node) -> Result<Tree> {
         let mut tree = Tree::default();
+        put_pair(&mut tree, &format!("{KILN}/agent"), self.need(&LeafId::node(&node.name, "agent"))?)?;
         if node.etcd {
             public(&mut tree, &format!("{ETCD}/ca.pem"), &self.ca(Authority::Etcd)?.cert)?;
             for (leaf, file) in [("etcd-server", "server"), ("etcd-peer", "peer")] {
@@ -69,6 +72,7 @@ impl Pki {
     pub fn pool_tree(&self, cluster: &Cluster, pool: &WorkerPool) -> Result<Tree> {
         let mut tree = Tree::default();
         self.kube_proxy(cluster, &LeafId::pool(&pool.name, "kube-proxy"), &mut tree)?;
+        put_pair(&mut tree, &format!("{KILN}/agent"), self.need(&LeafId::pool(&pool.name, "agent"))?)?;
         Ok(tree)
     }
 

@@ -11,10 +11,12 @@ pub mod show;
 use std::collections::BTreeMap;
 
 use crate::assets::Assets;
+use crate::blob::Blob;
 use crate::cluster::Cluster;
 use crate::cluster::types::{HostName, Role};
 use crate::error::{Error, Result};
 use crate::fetch::lock::Lock;
+use crate::node::inventory::{self, Inventory};
 use crate::profile::{self, Facts, Opening, Profile, Section, Selinux};
 use crate::tree::{Entry, NodePath, Tree};
 
@@ -93,6 +95,8 @@ pub fn plan(cluster: &Cluster, assets: &Assets, role: Role, versions: &Versions)
     if pools {
         refuse_per_node(&shared)?;
     }
+    let inventory = Blob::bytes(Inventory::of(cluster).to_json()?.into_bytes());
+    common.insert(NodePath::new(inventory::PATH)?, Entry::file(0o644, inventory, "inventory"))?;
     let extra = overlays(assets, &minus(&wide.overlays, &base.overlays))?;
     let mut plans = BTreeMap::new();
     for node in nodes {

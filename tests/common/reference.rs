@@ -30,6 +30,7 @@ pub fn reference_cluster() -> Cluster {
             ntp: Vec::new(),
         },
         components: Components::default(),
+        etcd_form: Default::default(),
         serial: Some(SerialConsole { port: 0, speed: 115_200 }),
         nodes: [
             ("k8s-master1", Role::Master, 71),

@@ -13,7 +13,7 @@ use ipnet::Ipv4Net;
 use super::diag::Severity;
 use super::findings::{At, Findings};
 use super::gates::{Combination, Part, default_proxy_mode};
-use super::model::{Access, Base, Cluster, Components, ProxyMode, Runtime, SerialConsole};
+use super::model::{Access, Base, Cluster, Components, EtcdForm, ProxyMode, Runtime, SerialConsole};
 use super::raw::{AccessTable, BaseTable, ClusterTable, RawCluster};
 use super::rule::Rule;
 use super::types::{ClusterName, HostName, KubeVersion, Release, SshKey};
@@ -52,6 +52,9 @@ impl Check<'_, '_> {
         let base = self.base(raw.base.as_ref().map(|table| (table.get_ref(), table.span())));
         let access = self.access(&inner(raw.access));
         let components = Components { dir: self.path(&inner(raw.components).dir, "components.dir") };
+        // A word that is not on the list has been reported, and taken out, by the shape check.
+        let form = inner(raw.etcd).form.as_ref().and_then(|text| EtcdForm::named(text.get_ref()));
+        let etcd_form = form.unwrap_or_default();
         let serial: Option<SerialConsole> =
             self.word(&inner(raw.console).serial, "console.serial", Rule::BadSerialConsole);
         let drafts: Vec<_> = raw.node.into_iter().enumerate().map(|(i, node)| self.node(i, node)).collect();
@@ -84,6 +87,7 @@ impl Check<'_, '_> {
             access,
             network: network?,
             components,
+            etcd_form,
             serial,
             nodes: drafts.into_iter().map(nodes::Draft::finish).collect::<Option<_>>()?,
             worker_pools: pools.into_iter().map(nodes::PoolDraft::finish).collect::<Option<_>>()?,

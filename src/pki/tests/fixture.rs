@@ -57,6 +57,7 @@ pub(in crate::pki) fn cluster() -> Cluster {
             ntp: Vec::new(),
         },
         components: Components::default(),
+        etcd_form: Default::default(),
         serial: None,
         nodes: nodes.into_iter().map(|node| (node.name.clone(), node)).collect(),
         worker_pools: [(pool.name.clone(), pool)].into(),

@@ -53,8 +53,8 @@ fn verifies(dir: &Path, authority: &str, leaf: &str, purpose: &str) -> (bool, St
 fn every_leaf_is_good_for_its_purpose_and_no_other() {
     let (_temp, dir, _) = made();
     let leaves = wanted(&cluster());
-    // 3 masters with 10, 2 workers and a pool with 1, and 2 of the operators.
-    assert_eq!(leaves.len(), 35);
+    // 3 masters with 11, 2 workers and a pool with 2, a load balancer with 1, and 2 of the operators.
+    assert_eq!(leaves.len(), 42);
     for (id, spec) in &leaves {
         for authority in Authority::ALL {
             for (purpose, allowed) in [("sslserver", spec.usage.server()), ("sslclient", spec.usage.client())]
@@ -122,7 +122,7 @@ fn the_service_account_pair_is_one_pair() {
 fn a_second_opening_changes_nothing() {
     let (_temp, dir, pki) = made();
     assert_eq!(pki.changes().len(), 1, "{:?}", pki.changes());
-    assert!(pki.changes()[0].contains("3 authorities and 35 certificates"), "{:?}", pki.changes());
+    assert!(pki.changes()[0].contains("4 authorities and 42 certificates"), "{:?}", pki.changes());
     let before = snapshot(&dir);
     let later = NOW + Duration::days(300);
     let again = Pki::open_or_create(&dir, &cluster(), later).unwrap();
@@ -152,6 +152,8 @@ fn a_changed_cluster_file_renews_only_what_it_touches() {
         "nodes/k8s-master3/apiserver",
         "nodes/k8s-master2/etcd-peer",
         "nodes/k8s-master2/etcd-server",
+        "nodes/k8s-master2/agent",
+        "nodes/k8s-node3/agent",
         "nodes/k8s-node3/kube-proxy",
     ];
     assert_eq!(touched, BTreeSet::from(want), "{:?}", pki.changes());
@@ -172,7 +174,7 @@ fn what_is_about_to_expire_is_renewed_but_authorities_never() {
     let (_temp, dir, first) = made();
     let later = NOW + Duration::days(340);
     let pki = Pki::open_or_create(&dir, &cluster(), later).unwrap();
-    assert_eq!(pki.changes().len(), 36, "35 leaves and the token: {:?}", pki.changes());
+    assert_eq!(pki.changes().len(), 43, "42 leaves and the token: {:?}", pki.changes());
     for which in Authority::ALL {
         assert_eq!(pki.authority(which), first.authority(which));
     }
@@ -217,7 +219,7 @@ fn damage_is_named_and_nothing_is_replaced() {
     with("operators/admin/cert.pem", Some(b"nonsense"), "operators/admin/cert.pem");
     with("bootstrap-token.toml", Some(b"token = 'x'"), "bootstrap-token.toml");
     with("pki.toml", None, "pki.toml is missing");
-    with("pki.toml", Some(b"schema = 2\ncluster = 'prod'"), "schema 2");
+    with("pki.toml", Some(b"schema = 3\ncluster = 'prod'"), "schema 3");
 
     // A leaf of another cluster with its own key: a pair, but not ours.
     let leaf = "nodes/k8s-node2/kube-proxy";
@@ -289,7 +291,7 @@ fn the_description_says_until_when_media_are_good_and_shows_no_key() {
     let description = pki.describe(&cluster(), NOW);
     assert_eq!(description.media_good_until, "2027-11-23T06:00:00Z");
     assert_eq!(description.days_left, 364);
-    assert_eq!(description.rows.len(), 3 + 35 + 1);
+    assert_eq!(description.rows.len(), 4 + 42 + 1);
     assert!(description.missing.is_empty());
     let json = serde_json::to_string(&description).unwrap();
     assert!(!json.contains("PRIVATE") && !json.contains(pki.token().expose()), "{json}");
@@ -297,5 +299,51 @@ fn the_description_says_until_when_media_are_good_and_shows_no_key() {
     let mut grown = cluster();
     let new = node("k8s-node3", Role::Worker, 76);
     grown.nodes.insert(new.name.clone(), new);
-    assert_eq!(pki.describe(&grown, NOW).missing, ["nodes/k8s-node3/kube-proxy"]);
+    assert_eq!(pki.describe(&grown, NOW).missing, ["nodes/k8s-node3/agent", "nodes/k8s-node3/kube-proxy"]);
+}
+
+#[test]
+fn a_folder_of_the_first_layout_gets_what_is_new_and_keeps_the_rest() {
+    let (_temp, dir, pki) = made();
+    let old = "schema = 1\ncluster = \"prod\"\n";
+    let is_new = |path: &Path| path.ends_with("pki.toml") || path.to_string_lossy().contains("kiln");
+    // Killed before, between and after the two steps of the change.
+    for (ca, meta) in [(false, false), (true, false), (true, true)] {
+        let before = snapshot(&dir);
+        if !meta {
+            std::fs::write(dir.join(META), old).unwrap();
+            assert!(Pki::open(&dir).unwrap_err().hint_text().unwrap().contains("kiln pki init"));
+        }
+        if !ca {
+            std::fs::remove_dir_all(dir.join("ca/kiln")).unwrap();
+            std::fs::remove_dir_all(dir.join("nodes/k8s-lb1/agent")).unwrap();
+        }
+        let mut other = cluster();
+        other.name = "other".parse().unwrap();
+        assert!(Pki::open_or_create(&dir, &other, NOW).is_err());
+        if !meta {
+            assert_eq!(std::fs::read_to_string(dir.join(META)).unwrap(), old);
+        }
+        let again = Pki::open_or_create(&dir, &cluster(), NOW);
+        if !ca {
+            // Leaves of an authority that was lost are nobody's.
+            assert!(again.is_err());
+            for leaf in
+                ["nodes", "pools"].iter().flat_map(|group| std::fs::read_dir(dir.join(group)).unwrap())
+            {
+                let _ = std::fs::remove_dir_all(leaf.unwrap().path().join("agent"));
+            }
+        }
+        let again = Pki::open_or_create(&dir, &cluster(), NOW).unwrap();
+        assert_eq!(again.authority(Authority::Etcd), pki.authority(Authority::Etcd));
+        let kept = |files: BTreeMap<PathBuf, (u32, Vec<u8>)>| -> BTreeMap<_, _> {
+            files
+                .into_iter()
+                .filter(|(path, _)| !is_new(path) && !path.to_string_lossy().contains("agent"))
+                .collect()
+        };
+        assert_eq!(kept(snapshot(&dir)), kept(before));
+        assert_eq!(std::fs::read_to_string(dir.join(META)).unwrap(), "schema = 2\ncluster = \"prod\"\n");
+        assert!(again.leaf(&LeafId::from_folder("nodes/k8s-lb1/agent".into())).is_some());
+    }
 }

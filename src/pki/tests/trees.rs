@@ -52,7 +52,7 @@ fn unfolded(entry: &Entry) -> String {
 fn each_node_gets_its_own_keys_and_no_others() {
     let (_temp, dir, pki) = made();
     let key_of = |path: &str| std::fs::read_to_string(dir.join(path).join("key.pem")).unwrap();
-    let on_no_node = ["ca/etcd", "ca/front-proxy", "operators/super-admin"].map(key_of);
+    let on_no_node = ["ca/etcd", "ca/front-proxy", "ca/kiln", "operators/super-admin"].map(key_of);
     let masters_only =
         [key_of("ca/kubernetes"), pki.service_account.0.expose().to_owned(), key_of("operators/admin")];
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
@@ -79,16 +79,27 @@ fn each_node_gets_its_own_keys_and_no_others() {
         }
         let paths: Vec<&str> = tree.iter().map(|(path, _)| path.as_str()).collect();
         match role {
-            Role::Master => assert_eq!(paths.len(), 5 + 5 + 10 + 2 + 4, "{paths:#?}"),
+            Role::Master => assert_eq!(paths.len(), 5 + 5 + 10 + 2 + 4 + 3, "{paths:#?}"),
             Role::Worker => assert_eq!(
                 paths,
                 [
+                    "/opt/kiln/ssl/agent-key.pem",
+                    "/opt/kiln/ssl/agent.pem",
+                    "/opt/kiln/ssl/ca.pem",
                     "/opt/kubernetes/cfg/bootstrap.kubeconfig",
                     "/opt/kubernetes/cfg/kube-proxy.kubeconfig",
                     "/opt/kubernetes/ssl/ca.pem"
                 ]
             ),
-            Role::Lb => assert_eq!(paths, ["/opt/kubernetes/ssl/ca.pem"]),
+            Role::Lb => assert_eq!(
+                paths,
+                [
+                    "/opt/kiln/ssl/agent-key.pem",
+                    "/opt/kiln/ssl/agent.pem",
+                    "/opt/kiln/ssl/ca.pem",
+                    "/opt/kubernetes/ssl/ca.pem"
+                ]
+            ),
         }
     }
 }
