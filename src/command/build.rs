@@ -111,7 +111,7 @@ fn assemble(
 
     let mut common = plan.common.clone();
     common.merge(components)?;
-    common.merge(pki.role_tree(cluster, args.profile)?)?;
+    common.merge(pki.role_tree(args.profile)?)?;
     let mut nodes: BTreeMap<HostName, Tree> = BTreeMap::new();
     for node in cluster.nodes_of(args.profile) {
         let mut tree = plan.nodes.get(&node.name).map(|own| own.tree.clone()).unwrap_or_default();

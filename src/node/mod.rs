@@ -5,6 +5,7 @@
 pub mod disk;
 pub mod identity;
 pub mod inventory;
+pub mod kube;
 mod layer;
 pub mod place;
 pub mod prepare;

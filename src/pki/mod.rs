@@ -7,12 +7,14 @@
 mod cert;
 mod describe;
 mod issue;
+mod joiner;
 mod kubeconfig;
 mod spec;
 mod store;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tokens;
 mod trees;
 
 use std::collections::BTreeMap;
@@ -24,8 +26,10 @@ use time::OffsetDateTime;
 pub use cert::{Facts, Pair, PemKey, read_facts};
 pub use describe::{Description, EntryKind, Row};
 pub use issue::Policy;
+pub use joiner::{GROUP as BOOTSTRAP_GROUP, Joiner};
 pub use spec::{AGENT_OF_NODE, AGENT_OF_POOL, Authority, LeafId, LeafSpec, San, Usage, wanted};
 pub use token::BootstrapToken;
+pub use tokens::{JOIN_TOKENS, JoinTokens};
 
 use crate::cluster::model::Cluster;
 use crate::error::{Error, Result};
@@ -139,7 +143,7 @@ impl Pki {
         self.leaves.get(id).map(|leaf| &leaf.pair)
     }
 
-    /// The bootstrap token.
+    /// The bootstrap token that those of nodes and pools are derived from. It reaches no medium itself.
     pub fn token(&self) -> &BootstrapToken {
         &self.token
     }

@@ -198,6 +198,8 @@ fn master_leaves(cluster: &Cluster, node: &Node, leaves: &mut BTreeMap<LeafId, L
     add("front-proxy-client", client(Authority::FrontProxy, "front-proxy-client", None));
     add("controller-manager", client(Authority::Kubernetes, "system:kube-controller-manager", None));
     add("scheduler", client(Authority::Kubernetes, "system:kube-scheduler", None));
+    // It may look at certificate requests and nodes, and approve: the controller manager's own rule is too wide for tokens.
+    add("kiln-approver", client(Authority::Kubernetes, "kiln-approver", None));
 }
 
 fn client(authority: Authority, common_name: &str, organization: Option<&str>) -> LeafSpec {

@@ -4,7 +4,7 @@
 //! keys of the other authorities and the operators' break-glass certificate go to no node.
 
 use super::kubeconfig::{self, Credential};
-use super::{Authority, LeafId, Pair, Pki};
+use super::{Authority, JOIN_TOKENS, JoinTokens, Joiner, LeafId, Pair, Pki};
 use crate::blob::Blob;
 use crate::cluster::model::{Cluster, Node, WorkerPool};
 use crate::cluster::types::Role;
@@ -19,9 +19,9 @@ const CONFIG: &str = "/opt/kubernetes/cfg";
 const LOCAL_API: &str = "https://127.0.0.1:6443";
 
 impl Pki {
-    /// What all nodes of a role share: certificates of authorities, and for nodes that run a kubelet its bootstrap
-    /// kubeconfig (a secret). Disjoint from every [`Pki::node_tree`] and [`Pki::pool_tree`].
-    pub fn role_tree(&self, cluster: &Cluster, role: Role) -> Result<Tree> {
+    /// What all nodes of a role share: certificates of authorities. Nothing in it is secret. Disjoint from every
+    /// [`Pki::node_tree`] and [`Pki::pool_tree`].
+    pub fn role_tree(&self, role: Role) -> Result<Tree> {
         let mut tree = Tree::default();
         let ca = self.ca(Authority::Kubernetes)?;
         public(&mut tree, &format!("{KUBERNETES}/ca.pem"), &ca.cert)?;
@@ -34,16 +34,6 @@ impl Pki {
                 &self.ca(Authority::FrontProxy)?.cert,
             )?;
             public(&mut tree, &format!("{KUBERNETES}/sa.pub"), &self.service_account.1)?;
-        }
-        if role != Role::Lb {
-            let text = kubeconfig::write(
-                cluster.name.as_str(),
-                &api_url(cluster),
-                &ca.cert,
-                "kubelet-bootstrap",
-                &Credential::Token(self.token.expose()),
-            );
-            secret(&mut tree, &format!("{CONFIG}/bootstrap.kubeconfig"), &text)?;
         }
         Ok(tree)
     }
@@ -63,6 +53,7 @@ impl Pki {
             self.master_secrets(cluster, node, &mut tree)?;
         }
         if node.role != Role::Lb {
+            self.bootstrap(cluster, &Joiner::Node(node.name.clone()), &mut tree)?;
             self.kube_proxy(cluster, &LeafId::node(&node.name, "kube-proxy"), &mut tree)?;
         }
         Ok(tree)
@@ -71,6 +62,7 @@ impl Pki {
     /// What every member of a worker pool gets besides the workers' [`Pki::role_tree`].
     pub fn pool_tree(&self, cluster: &Cluster, pool: &WorkerPool) -> Result<Tree> {
         let mut tree = Tree::default();
+        self.bootstrap(cluster, &Joiner::Pool(pool.name.clone()), &mut tree)?;
         self.kube_proxy(cluster, &LeafId::pool(&pool.name, "kube-proxy"), &mut tree)?;
         put_pair(&mut tree, &format!("{KILN}/agent"), self.need(&LeafId::pool(&pool.name, "agent"))?)?;
         Ok(tree)
@@ -91,14 +83,29 @@ impl Pki {
         let ca = self.ca(Authority::Kubernetes)?;
         secret(tree, &format!("{KUBERNETES}/ca-key.pem"), ca.key.expose())?;
         secret(tree, &format!("{KUBERNETES}/sa.key"), self.service_account.0.expose())?;
-        for (leaf, user) in
-            [("controller-manager", "system:kube-controller-manager"), ("scheduler", "system:kube-scheduler")]
-        {
+        secret(tree, JOIN_TOKENS, &JoinTokens::of(self, cluster)?.to_json()?)?;
+        for (leaf, user) in [
+            ("controller-manager", "system:kube-controller-manager"),
+            ("scheduler", "system:kube-scheduler"),
+            ("kiln-approver", "kiln-approver"),
+        ] {
             let pair = self.need(&LeafId::node(&node.name, leaf))?;
             self.kubeconfig(cluster, leaf, LOCAL_API, user, pair, tree)?;
         }
         let admin = self.need(&LeafId::operator("admin"))?;
         self.kubeconfig(cluster, "admin", LOCAL_API, "kubernetes-admin", admin, tree)
+    }
+
+    /// The kubeconfig with which a kubelet asks for its first certificate, by the joiner's own token.
+    fn bootstrap(&self, cluster: &Cluster, joiner: &Joiner, tree: &mut Tree) -> Result<()> {
+        let text = kubeconfig::write(
+            cluster.name.as_str(),
+            &api_url(cluster),
+            &self.ca(Authority::Kubernetes)?.cert,
+            "kubelet-bootstrap",
+            &Credential::Token(self.token.derive(joiner)?.expose()),
+        );
+        secret(tree, &format!("{CONFIG}/bootstrap.kubeconfig"), &text)
     }
 
     fn kube_proxy(&self, cluster: &Cluster, id: &LeafId, tree: &mut Tree) -> Result<()> {

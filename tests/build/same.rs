@@ -130,7 +130,7 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
     let mut common = plan.common.clone();
     let components = fetch::component_tree(&Catalogue::load(&assets).unwrap(), &lock, cluster, role);
     common.merge(components.unwrap()).unwrap();
-    common.merge(pki.role_tree(cluster, role).unwrap()).unwrap();
+    common.merge(pki.role_tree(role).unwrap()).unwrap();
     let mut nodes = BTreeMap::new();
     for node in cluster.nodes_of(role) {
         let mut tree = plan.nodes[&node.name].tree.clone();

@@ -91,6 +91,7 @@ fn each_medium_holds_what_its_nodes_need_and_no_more() {
                 "etcd-peer",
                 "etcd-server",
                 "front-proxy-client",
+                "kiln-approver",
                 "kube-proxy",
                 "scheduler",
             ],
@@ -123,24 +124,38 @@ fn each_medium_holds_what_its_nodes_need_and_no_more() {
         });
         assert_eq!(found.count(), 0);
     }
-    the_token_goes_to_kubelets_only(&project, &media);
+    each_kubelet_has_a_token_of_its_own(&project, &media);
 }
 
-/// The secret half of the bootstrap token lies in the bootstrap kubeconfig of nodes with a kubelet, and nowhere else.
-fn the_token_goes_to_kubelets_only(project: &Project, media: &[std::path::PathBuf]) {
-    let secret = token(project);
-    for (media, profile) in media.iter().zip(PROFILES) {
-        for path in snapshot(media).into_keys().filter(|path| path.is_file()) {
-            let bytes = std::fs::read(&path).unwrap();
-            let found = bytes.windows(secret.len()).filter(|part| *part == secret.as_bytes()).count();
-            let shared = path.ends_with("kiln/common.tar") && profile != "lb";
-            if !shared {
-                assert_eq!(found, 0, "{profile}: {}", path.display());
-            } else {
-                assert!(found > 0, "{profile}: {}", path.display());
-            }
-        }
+/// The bootstrap token in `pki/` is on no medium. Those derived from it lie each in the archive of its own node or pool, and all
+/// of them in the masters'.
+fn each_kubelet_has_a_token_of_its_own(project: &Project, media: &[std::path::PathBuf]) {
+    let archives: Vec<_> = media
+        .iter()
+        .flat_map(|media| snapshot(media).into_keys())
+        .filter(|path| path.is_file())
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap()))
+        .collect();
+    let holders = |secret: &str| -> Vec<&str> {
+        let holds = |bytes: &[u8]| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+        archives.iter().filter(|(_, bytes)| holds(bytes)).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(holders(&token(project)), [""; 0]);
+    let (_, master) = archives.iter().find(|(name, _)| name == "k8s-master1").unwrap();
+    let text = String::from_utf8_lossy(master);
+    let list = &text[text.find("\"tokens\": [").unwrap()..];
+    let masters = ["k8s-master1", "k8s-master2", "k8s-master3"];
+    let mut joiners = Vec::new();
+    for row in list[..list.find(']').unwrap()].split('{').skip(1) {
+        let words: Vec<&str> = row.split('"').collect();
+        let joiner = words[3].split_once('/').unwrap().1;
+        let mut wanted = BTreeSet::from(masters);
+        wanted.insert(joiner);
+        let (_, secret) = words[7].split_once('.').unwrap();
+        assert_eq!(holders(secret).into_iter().collect::<BTreeSet<_>>(), wanted, "{joiner}");
+        joiners.push(joiner);
     }
+    assert!(joiners.len() >= 5 && joiners.contains(&"k8s-node2"), "{joiners:?}");
 }
 
 /// The secret half of the bootstrap token.

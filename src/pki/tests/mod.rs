@@ -53,8 +53,8 @@ fn verifies(dir: &Path, authority: &str, leaf: &str, purpose: &str) -> (bool, St
 fn every_leaf_is_good_for_its_purpose_and_no_other() {
     let (_temp, dir, _) = made();
     let leaves = wanted(&cluster());
-    // 3 masters with 11, 2 workers and a pool with 2, a load balancer with 1, and 2 of the operators.
-    assert_eq!(leaves.len(), 42);
+    // 3 masters with 12, 2 workers and a pool with 2, a load balancer with 1, and 2 of the operators.
+    assert_eq!(leaves.len(), 45);
     for (id, spec) in &leaves {
         for authority in Authority::ALL {
             for (purpose, allowed) in [("sslserver", spec.usage.server()), ("sslclient", spec.usage.client())]
@@ -122,7 +122,7 @@ fn the_service_account_pair_is_one_pair() {
 fn a_second_opening_changes_nothing() {
     let (_temp, dir, pki) = made();
     assert_eq!(pki.changes().len(), 1, "{:?}", pki.changes());
-    assert!(pki.changes()[0].contains("4 authorities and 42 certificates"), "{:?}", pki.changes());
+    assert!(pki.changes()[0].contains("4 authorities and 45 certificates"), "{:?}", pki.changes());
     let before = snapshot(&dir);
     let later = NOW + Duration::days(300);
     let again = Pki::open_or_create(&dir, &cluster(), later).unwrap();
@@ -174,7 +174,7 @@ fn what_is_about_to_expire_is_renewed_but_authorities_never() {
     let (_temp, dir, first) = made();
     let later = NOW + Duration::days(340);
     let pki = Pki::open_or_create(&dir, &cluster(), later).unwrap();
-    assert_eq!(pki.changes().len(), 43, "42 leaves and the token: {:?}", pki.changes());
+    assert_eq!(pki.changes().len(), 46, "45 leaves and the token: {:?}", pki.changes());
     for which in Authority::ALL {
         assert_eq!(pki.authority(which), first.authority(which));
     }
@@ -291,7 +291,7 @@ fn the_description_says_until_when_media_are_good_and_shows_no_key() {
     let description = pki.describe(&cluster(), NOW);
     assert_eq!(description.media_good_until, "2027-11-23T06:00:00Z");
     assert_eq!(description.days_left, 364);
-    assert_eq!(description.rows.len(), 4 + 42 + 1);
+    assert_eq!(description.rows.len(), 4 + 45 + 1);
     assert!(description.missing.is_empty());
     let json = serde_json::to_string(&description).unwrap();
     assert!(!json.contains("PRIVATE") && !json.contains(pki.token().expose()), "{json}");

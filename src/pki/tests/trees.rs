@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::fixture::{cluster, made};
 use crate::cluster::types::Role;
-use crate::pki::Pki;
+use crate::pki::{JOIN_TOKENS, JoinTokens, Joiner, Pki};
 use crate::tree::{Entry, Kind, Tree};
 
 fn all_trees(pki: &Pki) -> Vec<(Role, String, Tree)> {
     let cluster = cluster();
     let whole = |role, rest: Tree| {
-        let mut tree = pki.role_tree(&cluster, role).unwrap();
+        let mut tree = pki.role_tree(role).unwrap();
         tree.merge(rest).unwrap();
         tree
     };
@@ -55,12 +55,28 @@ fn each_node_gets_its_own_keys_and_no_others() {
     let on_no_node = ["ca/etcd", "ca/front-proxy", "ca/kiln", "operators/super-admin"].map(key_of);
     let masters_only =
         [key_of("ca/kubernetes"), pki.service_account.0.expose().to_owned(), key_of("operators/admin")];
+    let tokens = JoinTokens::of(&pki, &cluster()).unwrap();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for (role, name, tree) in all_trees(&pki) {
         for (path, entry) in tree.iter() {
             let content = unfolded(entry);
             let at = format!("{name}:{path}");
-            let secret = content.contains("PRIVATE KEY") || content.contains(pki.token().expose());
+            let held: Vec<&Joiner> = tokens
+                .iter()
+                .filter(|(_, token)| content.contains(token.secret()))
+                .map(|(joiner, _)| joiner)
+                .collect();
+            match path.as_str() {
+                JOIN_TOKENS => assert_eq!((role, held.len()), (Role::Master, 6), "{at}"),
+                "/opt/kubernetes/cfg/bootstrap.kubeconfig" => {
+                    assert!(
+                        matches!(held[..], [Joiner::Node(own) | Joiner::Pool(own)] if own.as_str() == name)
+                    );
+                }
+                _ => assert!(held.is_empty(), "{at}"),
+            }
+            assert!(!content.contains(pki.token().secret()), "{at}: the token that others are derived from");
+            let secret = content.contains("PRIVATE KEY") || !held.is_empty();
             assert_eq!(
                 (entry.secret, entry.mode),
                 if secret { (true, 0o600) } else { (false, 0o644) },
@@ -79,7 +95,7 @@ fn each_node_gets_its_own_keys_and_no_others() {
         }
         let paths: Vec<&str> = tree.iter().map(|(path, _)| path.as_str()).collect();
         match role {
-            Role::Master => assert_eq!(paths.len(), 5 + 5 + 10 + 2 + 4 + 3, "{paths:#?}"),
+            Role::Master => assert_eq!(paths.len(), 5 + 5 + 10 + 2 + 6 + 3, "{paths:#?}"),
             Role::Worker => assert_eq!(
                 paths,
                 [
@@ -109,8 +125,9 @@ fn kubeconfigs_point_to_the_right_server() {
     let (_temp, _dir, pki) = made();
     for (_, name, tree) in all_trees(&pki) {
         for (path, entry) in tree.iter().filter(|(path, _)| path.as_str().ends_with(".kubeconfig")) {
-            let local =
-                ["controller-manager", "scheduler", "admin"].iter().any(|word| path.as_str().contains(word));
+            let local = ["controller-manager", "scheduler", "admin", "kiln-approver"]
+                .iter()
+                .any(|word| path.as_str().contains(word));
             let want = if local { "https://127.0.0.1:6443" } else { "https://192.168.31.88:6443" };
             assert!(text(entry).contains(&format!("server: \"{want}\"")), "{name}:{path}");
         }
