@@ -83,6 +83,7 @@ fn each_medium_holds_what_its_nodes_need_and_no_more() {
         let mut wanted = leaves(
             node,
             &[
+                "agent",
                 "apiserver",
                 "apiserver-etcd-client",
                 "apiserver-kubelet-client",
@@ -104,11 +105,11 @@ fn each_medium_holds_what_its_nodes_need_and_no_more() {
     }
     for node in ["k8s-node1", "k8s-node2"] {
         let files = archive(worker, &format!("nodes/{node}.tar"));
-        assert_eq!(held(&files, &keys), set(&leaves(node, &["kube-proxy"])), "{node}");
+        assert_eq!(held(&files, &keys), set(&leaves(node, &["agent", "kube-proxy"])), "{node}");
     }
     for node in ["lb1", "lb2"] {
         let files = archive(lb, &format!("nodes/{node}.tar"));
-        assert_eq!(held(&files, &keys), BTreeSet::new(), "{node}");
+        assert_eq!(held(&files, &keys), set(&leaves(node, &["agent"])), "{node}");
     }
     for (media, profile) in media.iter().zip(PROFILES) {
         let files = archive(media, "common.tar");
