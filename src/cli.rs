@@ -35,6 +35,8 @@ pub enum Command {
     Schema(command::schema::Args),
     /// Pin the components that nodes run in kiln.lock
     Fetch(command::fetch::Args),
+    /// Make container images for the nodes
+    Image(command::image::Args),
     /// Make, renew and show the certificates in pki/
     Pki(command::pki::Args),
     /// Run on a machine: check the medium, prepare and place what the node gets

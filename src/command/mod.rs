@@ -5,6 +5,7 @@ pub mod build;
 pub mod check;
 pub mod docs;
 pub mod fetch;
+pub mod image;
 pub mod init;
 pub mod inspect;
 pub mod node;
@@ -44,6 +45,7 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Boot(args) => boot::run(args, report),
         Command::Docs(args) => docs::run(args, report),
         Command::Fetch(args) => fetch::run(args, report),
+        Command::Image(args) => image::run(args, report),
         Command::Init(args) => init::run(args, report),
         Command::Inspect(args) => inspect::run(args, report),
         Command::Node(args) => node::run(args, report),

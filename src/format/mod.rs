@@ -8,5 +8,6 @@ pub mod gpt;
 pub mod iso9660;
 pub mod isomd5;
 pub mod mbr;
+pub mod oci;
 pub mod read_at;
 pub mod tar;

@@ -1,6 +1,7 @@
 //! Media: one file a kind. A writer takes the files of a payload and a base, and writes a medium; it decides nothing else.
 
 pub mod base;
+pub mod container;
 pub mod dir;
 pub mod inspect;
 pub mod iso;

@@ -174,3 +174,8 @@ fn toml() {
 fn inspect() {
     fuzz(targets::inspect, &corpus(&["tests/fuzz/corpus/iso", "tests/fuzz/corpus/inspect"]));
 }
+
+#[test]
+fn oci() {
+    fuzz(targets::oci, &corpus(&["tests/fuzz/corpus/oci"]));
+}

@@ -34,6 +34,9 @@ _kiln() {
             kiln,help)
                 cmd="kiln__subcmd__help"
                 ;;
+            kiln,image)
+                cmd="kiln__subcmd__image"
+                ;;
             kiln,init)
                 cmd="kiln__subcmd__init"
                 ;;
@@ -70,6 +73,9 @@ _kiln() {
             kiln__subcmd__help,help)
                 cmd="kiln__subcmd__help__subcmd__help"
                 ;;
+            kiln__subcmd__help,image)
+                cmd="kiln__subcmd__help__subcmd__image"
+                ;;
             kiln__subcmd__help,init)
                 cmd="kiln__subcmd__help__subcmd__init"
                 ;;
@@ -88,6 +94,9 @@ _kiln() {
             kiln__subcmd__help,schema)
                 cmd="kiln__subcmd__help__subcmd__schema"
                 ;;
+            kiln__subcmd__help__subcmd__image,create)
+                cmd="kiln__subcmd__help__subcmd__image__subcmd__create"
+                ;;
             kiln__subcmd__help__subcmd__node,place)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__place"
                 ;;
@@ -105,6 +114,18 @@ _kiln() {
                 ;;
             kiln__subcmd__help__subcmd__pki,show)
                 cmd="kiln__subcmd__help__subcmd__pki__subcmd__show"
+                ;;
+            kiln__subcmd__image,create)
+                cmd="kiln__subcmd__image__subcmd__create"
+                ;;
+            kiln__subcmd__image,help)
+                cmd="kiln__subcmd__image__subcmd__help"
+                ;;
+            kiln__subcmd__image__subcmd__help,create)
+                cmd="kiln__subcmd__image__subcmd__help__subcmd__create"
+                ;;
+            kiln__subcmd__image__subcmd__help,help)
+                cmd="kiln__subcmd__image__subcmd__help__subcmd__help"
                 ;;
             kiln__subcmd__node,help)
                 cmd="kiln__subcmd__node__subcmd__help"
@@ -161,7 +182,7 @@ _kiln() {
 
     case "${cmd}" in
         kiln)
-            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch pki node build boot docs help"
+            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch image pki node build boot docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -361,7 +382,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help)
-            opts="init inspect check plan schema fetch pki node build boot docs help"
+            opts="init inspect check plan schema fetch image pki node build boot docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -447,6 +468,34 @@ _kiln() {
         kiln__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__image)
+            opts="create"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__image__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -615,6 +664,132 @@ _kiln() {
         kiln__subcmd__help__subcmd__schema)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__image)
+            opts="-q -h --color --quiet --help create help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__image__subcmd__create)
+            opts="-o -q -h --name --output --file --tree --dir --entrypoint --cmd --env --label --user --workdir --force --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tree)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --entrypoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cmd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workdir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__image__subcmd__help)
+            opts="create help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__image__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__image__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

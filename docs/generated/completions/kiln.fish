@@ -36,6 +36,7 @@ complete -c kiln -n "__fish_kiln_needs_command" -f -a "check" -d 'Check cluster.
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "plan" -d 'Show what the nodes of a profile get: files, units, packages, certificates'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "schema" -d 'Print the JSON Schema of cluster.toml, for editors'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "fetch" -d 'Pin the components that nodes run in kiln.lock'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "image" -d 'Make container images for the nodes'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "pki" -d 'Make, renew and show the certificates in pki/'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "build" -d 'Build the install medium of one role'
@@ -86,6 +87,32 @@ complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l locked -d 'Fail unle
 complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l update -d 'Replace what kiln.lock pins by what is in the folder now'
 complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and not __fish_seen_subcommand_from create help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand image; and not __fish_seen_subcommand_from create help" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and not __fish_seen_subcommand_from create help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and not __fish_seen_subcommand_from create help" -f -a "create" -d 'Make an image of one layer for linux/amd64 from files'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and not __fish_seen_subcommand_from create help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l name -d 'Name of the image with its tag, as pods will say it' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -s o -l output -d 'Archive to write' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l file -d 'A file and where it goes: SOURCE=/PATH or SOURCE=/PATH:MODE' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l tree -d 'A folder whose content becomes the image\'s root' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l dir -d 'A folder to make, mode 0755, or 1777 for /tmp' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l entrypoint -d 'Program and first arguments; repeat for each word' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l cmd -d 'Further arguments, which a pod\'s `args` replace; repeat for each word' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l env -d 'Variable of the environment' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l label -d 'Label of the image' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l user -d 'User and group by number: 65534:65534; root if not given' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l workdir -d 'Folder it starts in' -r
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -l force -d 'Replace an output that is there'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make an image of one layer for linux/amd64 from files'
+complete -c kiln -n "__fish_kiln_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and not __fish_seen_subcommand_from show init renew help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -201,18 +228,20 @@ always\t'Always'
 never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand docs" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand docs" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "init" -d 'Write a commented sample of cluster.toml'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "inspect" -d 'Read a medium back: boot records, label, menus, payload, manifest'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "check" -d 'Check cluster.toml: all that is wrong with it, at once'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "plan" -d 'Show what the nodes of a profile get: files, units, packages, certificates'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "schema" -d 'Print the JSON Schema of cluster.toml, for editors'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "fetch" -d 'Pin the components that nodes run in kiln.lock'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "pki" -d 'Make, renew and show the certificates in pki/'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "build" -d 'Build the install medium of one role'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "boot" -d 'Boot a medium in QEMU and judge it'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "docs" -d 'Print what is generated from the program itself: man pages, completions, schema'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch pki node build boot docs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "init" -d 'Write a commented sample of cluster.toml'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "inspect" -d 'Read a medium back: boot records, label, menus, payload, manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "check" -d 'Check cluster.toml: all that is wrong with it, at once'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "plan" -d 'Show what the nodes of a profile get: files, units, packages, certificates'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "schema" -d 'Print the JSON Schema of cluster.toml, for editors'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "fetch" -d 'Pin the components that nodes run in kiln.lock'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "image" -d 'Make container images for the nodes'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "pki" -d 'Make, renew and show the certificates in pki/'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "build" -d 'Build the install medium of one role'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "boot" -d 'Boot a medium in QEMU and judge it'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "docs" -d 'Print what is generated from the program itself: man pages, completions, schema'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch image pki node build boot docs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "create" -d 'Make an image of one layer for linux/amd64 from files'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "show" -d 'Show names, uses and lifetimes, and until when media built now are good'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "init" -d 'Make what is missing; a build does so by itself'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'

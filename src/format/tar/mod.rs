@@ -4,7 +4,9 @@
 //! [`write`] turns a [`crate::tree::Tree`] into a [`crate::blob::Blob`]: nothing is held in memory but headers, and the
 //! length is known before a byte of content is read. [`read::Reader`] reads back what kiln writes, and refuses the rest:
 //! hard links, devices, GNU long names, sparse files, paths that climb, members below a link, anything twice.
+//! [`index::Index`] finds files in archives of other makers.
 
+pub mod index;
 pub mod read;
 mod write;
 

@@ -1,0 +1,203 @@
+//! Images that kiln writes, taken by programs that kiln's authors did not write: skopeo, umoci and containerd; and archives
+//! that those write, read by kiln.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+use kiln::format::oci::read::{self, Loader};
+use kiln::progress::Silent;
+
+const NAME: &str = "registry.k8s.io/coredns/coredns:v1.14.6";
+
+fn output(program: &str, args: &[&str]) -> Output {
+    let out = Command::new(program).args(args).output();
+    out.unwrap_or_else(|error| panic!("{program}: {error}; `make setup` installs it"))
+}
+
+fn run(program: &str, args: &[&str]) -> String {
+    let out = output(program, args);
+    assert!(out.status.success(), "{program} {args:?}\n{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// A folder with an image of a script, a folder and a link.
+fn image() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    std::fs::create_dir_all(root.join("bin")).unwrap();
+    std::fs::write(root.join("bin/program"), "#!/bin/sh\n").unwrap();
+    std::os::unix::fs::symlink("program", root.join("bin/sh")).unwrap();
+    let (root, out) = (root.to_str().unwrap(), dir.path().join("image.tar"));
+    let file = format!("{}=/etc/made:0640", Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE").display());
+    run(
+        env!("CARGO_BIN_EXE_kiln"),
+        &[
+            "image",
+            "create",
+            "--name",
+            NAME,
+            "--tree",
+            root,
+            "--file",
+            &file,
+            "--dir",
+            "/tmp",
+            "--entrypoint",
+            "/bin/program",
+            "--entrypoint",
+            "--flag",
+            "--cmd",
+            "word",
+            "--env",
+            "A=b=c",
+            "--label",
+            "made.by=kiln",
+            "--user",
+            "65534:65534",
+            "--workdir",
+            "/tmp",
+            "--output",
+            out.to_str().unwrap(),
+        ],
+    );
+    dir
+}
+
+fn names(path: &Path, loader: Loader) -> Vec<String> {
+    let file = std::fs::File::open(path).unwrap();
+    let archive = read::open(&file).unwrap();
+    archive.verify(&file, &Silent).unwrap();
+    assert_eq!(archive.fault(loader), None, "{}", path.display());
+    archive.names(loader).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn skopeo_takes_both_forms_and_gives_them_back() {
+    let dir = image();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for transport in ["oci-archive", "docker-archive"] {
+        let from = format!("{transport}:{}", at("image.tar"));
+        let config: serde_json::Value =
+            serde_json::from_str(&run("skopeo", &["inspect", "--config", &from])).unwrap();
+        assert_eq!(config["architecture"], "amd64");
+        assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/bin/program", "--flag"]));
+        assert_eq!(config["config"]["Cmd"], serde_json::json!(["word"]));
+        assert_eq!(config["config"]["Env"], serde_json::json!(["A=b=c"]));
+        assert_eq!(config["config"]["User"], "65534:65534");
+        assert_eq!(config["config"]["WorkingDir"], "/tmp");
+        assert_eq!(config["config"]["Labels"]["made.by"], "kiln");
+    }
+    // Copying reads and verifies every blob, and the archive that comes out is of another maker.
+    let from = format!("oci-archive:{}", at("image.tar"));
+    run("skopeo", &["copy", "--quiet", &from, &format!("docker-archive:{}:{NAME}", at("docker.tar"))]);
+    for loader in [Loader::Docker, Loader::Containerd] {
+        assert_eq!(names(&dir.path().join("docker.tar"), loader), [NAME]);
+    }
+    let from = format!("docker-archive:{}", at("docker.tar"));
+    run("skopeo", &["copy", "--quiet", &from, &format!("oci-archive:{}:{NAME}", at("oci.tar"))]);
+    assert_eq!(names(&dir.path().join("oci.tar"), Loader::Containerd), [NAME]);
+}
+
+#[test]
+fn umoci_unpacks_the_layer() {
+    let dir = image();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(at("layout")).unwrap();
+    run("tar", &["-C", &at("layout"), "-xf", &at("image.tar")]);
+    let image = format!("{}:v1.14.6", at("layout"));
+    run("umoci", &["unpack", "--rootless", "--image", &image, &at("bundle")]);
+    let root = dir.path().join("bundle/rootfs");
+    assert_eq!(std::fs::read_link(root.join("bin/sh")).unwrap(), Path::new("program"));
+    assert!(std::fs::read_to_string(root.join("etc/made")).unwrap().contains("Apache License"));
+    assert!(root.join("tmp").is_dir());
+}
+
+/// containerd in a folder of its own, ended when dropped.
+struct Containerd {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Containerd {
+    fn start() -> Self {
+        // Short: the path of a socket has at most 107 bytes.
+        let dir = tempfile::Builder::new().prefix("kc").tempdir_in("/tmp").unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let config = format!(
+            "version = 2\nroot = \"{}\"\nstate = \"{}\"\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n\
+             [grpc]\naddress = \"{}\"\n",
+            at("root"),
+            at("state"),
+            at("socket")
+        );
+        std::fs::write(at("config.toml"), config).unwrap();
+        let log = std::fs::File::create(at("log")).unwrap();
+        // Its own root, where the tester is not: it wants to own its folders.
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "env", "--default-signal=INT,TERM", "containerd", "-c"]);
+        let child =
+            command.arg(at("config.toml")).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let containerd = Self { child, dir };
+        let end = Instant::now() + Duration::from_secs(30);
+        while !output("ctr", &["-a", &containerd.at("socket"), "version"]).status.success() {
+            let log = || std::fs::read_to_string(containerd.at("log")).unwrap();
+            assert!(Instant::now() < end, "containerd does not answer: {}", log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        containerd
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    fn ctr(&self, args: &[&str]) -> String {
+        let socket = self.at("socket");
+        run("ctr", &[&["-a", &*socket, "-n", "k8s.io"], args].concat())
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn containerd_imports_and_exports() {
+    let (dir, containerd) = (image(), Containerd::start());
+    let archive = dir.path().join("image.tar");
+    containerd.ctr(&["images", "import", "--no-unpack", archive.to_str().unwrap()]);
+    assert_eq!(containerd.ctr(&["images", "ls", "-q"]).trim(), NAME);
+    let check = containerd.ctr(&["images", "check"]);
+    assert!(check.contains("complete (2/2)"), "{check}");
+    let exported = dir.path().join("exported.tar");
+    containerd.ctr(&["images", "export", exported.to_str().unwrap(), NAME]);
+    for loader in [Loader::Docker, Loader::Containerd] {
+        assert_eq!(names(&exported, loader), [NAME]);
+    }
+}
+
+#[test]
+fn the_command_refuses_what_it_cannot_make() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("a.tar").display().to_string();
+    let refused = |args: &[&str], word: &str| {
+        let result =
+            output(env!("CARGO_BIN_EXE_kiln"), &[&["image", "create", "--output", &out], args].concat());
+        let text = String::from_utf8_lossy(&result.stderr).into_owned();
+        assert_eq!(result.status.code(), Some(2), "{text}");
+        assert!(text.contains(word), "{word}: {text}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    };
+    refused(&["--name", "a:1"], "would be empty");
+    refused(&["--name", "A:1", "--dir", "/tmp"], "no name of an image");
+    refused(&["--name", "a@sha256:0", "--dir", "/tmp"], "write a tag");
+    refused(&["--name", "a:1", "--file", "x=y"], "does not start with");
+    refused(&["--name", "a:1", "--dir", "/tmp", "--env", "=x"], "name of a variable");
+}
