@@ -181,12 +181,9 @@ fn nginx_takes_its_configuration() {
             assert!(!plan.units.contains(&"nginx.service".to_owned()), "{name}");
             continue;
         }
-        // Only what belongs to the release is replaced: its user, its folders, and how it loads the stream module.
+        // Only the folders that the test may not write to are replaced.
         let text = std::fs::read_to_string(&conf).unwrap();
-        let module = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;";
         let text = text
-            .replace("include /usr/share/nginx/modules/*.conf;", module)
-            .replace("user nginx;", "")
             .replace("/var/log/nginx", root.path().to_str().unwrap())
             .replace("/run/nginx.pid", root.path().join("pid").to_str().unwrap());
         std::fs::write(&conf, text).unwrap();
@@ -223,7 +220,11 @@ fn keepalived_takes_its_configuration() {
             let (was, is) = ("/etc/keepalived/kiln-interface.conf", interface.to_str().unwrap());
             assert!(text.contains(was), "{name}: nothing includes the interface");
             let script = root.path().join("usr/libexec/keepalived/kiln-check-api");
+            // With another user than its own keepalived 2.2.7 kills itself in this mode: on changing back it finds that its
+            // parent is not the keepalived it did not start.
+            assert!(text.contains("script_user nobody"), "{name}: the check runs as root");
             let text = text
+                .replace("script_user nobody", "script_user root")
                 .replace(was, is)
                 .replace("/usr/libexec/keepalived/kiln-check-api", script.to_str().unwrap());
             std::fs::write(&conf, text).unwrap();

@@ -24,6 +24,11 @@ pub struct Gates {
     pub containerd_v3: bool,
     /// The kernel lacks what containerd's unprivileged ports and ping need (before 4.11).
     pub old_kernel: bool,
+    /// nginx knows `proxy_socket_keepalive` (1.15.6): EL 8's default stream is 1.14, EL 7's of EPEL is 1.20.
+    pub nginx_keepalive: bool,
+    /// Path that asks an API server whether it serves. etcd is left out: an election there is no reason to move the VIP,
+    /// all proxies see the same etcd. The check `etcd-readiness` came in 1.26, and older ones log a warning about it.
+    pub api_health: &'static str,
     /// Image of the pod sandbox that this minor expects.
     pub sandbox_image: String,
 }
@@ -41,6 +46,11 @@ impl Gates {
             master_taint: if minor >= 24 { "control-plane" } else { "master" },
             containerd_v3: containerd_2(minor, versions),
             old_kernel: el == 7,
+            nginx_keepalive: el != 8,
+            api_health: match minor {
+                ..=25 => "/readyz?exclude=etcd",
+                26.. => "/readyz?exclude=etcd&exclude=etcd-readiness",
+            },
             sandbox_image: format!("registry.k8s.io/pause:{}", pause(minor)),
         }
     }
