@@ -231,7 +231,7 @@ fn values_together() {
             .and("mac = \"52:54:00:00:31:74\"", "uuid = \"4C4C4544-0034-3010-8048-b7c04f503233\""),
         error(NodeWithoutIdentity, MAC, "", "node[0]", "[[node]]"),
         error(EtcdCount, "# etcd = true", "etcd = false", "node[2]", "[[node]]"),
-        error(EtcdRole, "profile = \"lb\"", "profile = \"lb\"\netcd = true", "node[5].etcd", "etcd"),
+        error(EtcdCount, "profile = \"lb\"", "profile = \"lb\"\netcd = true", "node[5].etcd", "etcd"),
     ]);
 }
 
@@ -259,6 +259,15 @@ fn roles() {
     assert_eq!(rules(&[], true), ["no-masters"]);
     assert_eq!(rules(&["master", "master", "master", "lb"], true), ["one-lb"]);
     assert_eq!(rules(&["master"; 3], false), ["no-workers"]);
+}
+
+/// One master, and two workers beside it that run etcd as well: what small clusters start with.
+#[test]
+fn etcd_members_may_be_workers() {
+    let text = SAMPLE.replace("profile = \"worker\"", "profile = \"worker\"\netcd = true");
+    let (cluster, _) = kiln::cluster::parse(std::path::Path::new("cluster.toml"), &text).unwrap();
+    let members: Vec<&str> = cluster.etcd_members().map(|node| node.name.as_str()).collect();
+    assert_eq!(members, ["k8s-master1", "k8s-master2", "k8s-master3", "k8s-node1", "k8s-node2"]);
 }
 
 #[test]

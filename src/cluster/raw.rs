@@ -192,7 +192,7 @@ pub(super) struct NodeTable {
     /// SMBIOS system UUID (`dmidecode -s system-uuid`).
     #[schemars(with = "Option<String>")]
     pub uuid: Text,
-    /// Whether it runs an etcd member; masters only. Default: true on masters.
+    /// Whether it runs an etcd member, whatever its profile. Default: true on masters, false elsewhere.
     #[schemars(with = "Option<bool>")]
     pub etcd: Option<Spanned<bool>>,
     /// Which disk to install to. Default: the only one there is.

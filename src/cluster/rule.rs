@@ -61,7 +61,6 @@ rules! {
     NodeWithoutIdentity = "node-without-identity",
     NoMasters = "no-masters",
     EtcdCount = "etcd-count",
-    EtcdRole = "etcd-role",
     FewMasters = "few-masters",
     OneLb = "one-lb",
     NoWorkers = "no-workers",

@@ -65,7 +65,7 @@ impl Draft {
 
     /// Whether it runs an etcd member; masters do unless said otherwise.
     fn runs_etcd(&self) -> bool {
-        self.role == Some(Role::Master) && self.etcd.as_ref().is_none_or(|(etcd, _)| *etcd)
+        self.etcd.as_ref().map_or(self.role == Some(Role::Master), |(etcd, _)| *etcd)
     }
 
     /// The node, where nothing was wrong.
@@ -228,12 +228,6 @@ impl Check<'_, '_> {
 
     /// Who does what: enough masters, etcd members, load balancers, workers.
     pub fn roles(&mut self, drafts: &[Draft], pools: &[PoolDraft]) {
-        for draft in drafts.iter().filter(|draft| draft.role.is_some_and(|role| role != Role::Master)) {
-            if let Some((true, at)) = &draft.etcd {
-                let message = format!("{} is no master, and etcd members run on masters", draft.title());
-                self.findings.error(Rule::EtcdRole, at, message).hint("remove etcd = true");
-            }
-        }
         // With a role unknown or a list cut short, counting would blame what is right.
         if drafts.iter().any(|draft| draft.role.is_none())
             || self.findings.knows_below("node") && drafts.is_empty()
@@ -290,13 +284,13 @@ impl Check<'_, '_> {
         let last = members.last().copied().or(drafts.first());
         let at = last.map(|draft| draft.etcd.as_ref().map_or(&draft.at, |(_, at)| at));
         let message = match count {
-            0 => "no master runs an etcd member".to_owned(),
+            0 => "no node runs an etcd member".to_owned(),
             _ if count > MOST_ETCD => {
                 format!("{count} etcd members: more than {MOST_ETCD} only slow each other down")
             }
             _ => format!("{count} etcd members: an even number survives no more losses than one member less"),
         };
-        let hint = "etcd wants 1, 3, 5 or 7 members; add a master, or set etcd = false on one";
+        let hint = "etcd wants 1, 3, 5 or 7 members: masters unless they say etcd = false, others if they say etcd = true";
         self.findings.error(Rule::EtcdCount, at.unwrap_or(&At::default()), message).hint(hint);
     }
 }
