@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 TARGET := x86_64-unknown-linux-gnu
 KILN := target/$(TARGET)/release/kiln
+# Version of Kubernetes that `make components` fills a folder for.
+KUBERNETES ?= 1.20.2
 export KILN_CACHE ?= $(HOME)/.cache/kiln
 # ksvalidator lives in a virtual environment of the cache where the system has no package for it.
 export PATH := $(KILN_CACHE)/venv/bin:$(PATH)
@@ -27,8 +29,8 @@ check: ## Format, lint, shellcheck: everything that needs no run
 	@shellcheck $(SCRIPTS)
 	@echo "check: clean"
 
-components: ## Fill ./components: the Kubernetes control plane and its runtime (about 6 minutes the first time)
-	@tests/components/make.sh components
+components: build ## Fill ./components for Kubernetes 1.20.2, or ./components-1.37.2 with KUBERNETES=1.37.2 (10 to 40 minutes the first time)
+	@KUBERNETES=$(KUBERNETES) KILN=$(KILN) tests/components/make.sh
 
 standin: ## Make the stand-in vendor media, in all layouts (about 1 minute the first time)
 	@for layout in el7 el9 el10; do tests/standin/make.sh $$layout >/dev/null; done

@@ -1,22 +1,29 @@
 #!/usr/bin/env bash
-# Fills a components folder (default: ./components) with all that a cluster of Kubernetes 1.20.2 runs:
+# Fills a components folder with all that a cluster runs, and the container images that it needs:
 #
-#   tests/components/make.sh [FOLDER]
+#   tests/components/make.sh [FOLDER]                     Kubernetes 1.20.2, in ./components
+#   KUBERNETES=1.37.2 tests/components/make.sh [FOLDER]   in ./components-1.37.2
 #
-# The official release files where they can be reached. Else Kubernetes built from Debian's source package, and etcd,
-# containerd, runc and the CNI plugins out of Debian's binary packages. Debian's programs are linked against Debian's C
-# library: they are for the demo and the tests, not for nodes. What is there already is not fetched again.
+# The official release files where they can be reached. Else programs that are built or taken elsewhere: 1.20.2 from Debian's
+# source package, with etcd, containerd, runc and the CNI plugins out of Debian's binary packages, which are linked against
+# Debian's C library and are for the demo and the tests, not for nodes; 1.37.2 and all that goes with it from the Go module proxy.
+# The images are kiln's own (images.sh), so kiln has to be built. What is there already is not fetched again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/components/lib.sh
 source "$here/lib.sh"
-# Absolute: copies are made from other folders.
-target=$(realpath -m "${1:-components}")
-
-kubernetes=1.20.2
+kubernetes=${KUBERNETES:-1.20.2}
 kubernetes_files=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 # Official releases that go with it; static, so that they run on every release.
-etcd=3.4.23 containerd=1.6.20 runc=1.1.5 cni=1.1.1
+case $kubernetes in
+    1.20.2) folder=components etcd=3.4.23 containerd=1.6.20 runc=1.1.5 cni=1.1.1 ;;
+    1.37.2) folder=components-1.37.2 etcd=3.7.3 containerd=2.3.7 runc=1.4.3 cni=1.9.1 ;;
+    *) die "Kubernetes $kubernetes cannot be made here; 1.20.2 and 1.37.2 can" ;;
+esac
+# Absolute: copies are made from other folders.
+target=$(realpath -m "${1:-$folder}")
+etcd_files=(etcd etcdctl)
+[[ $kubernetes == 1.20.* ]] || etcd_files+=(etcdutl)
 kubernetes_url=${KILN_KUBERNETES_URL:-https://dl.k8s.io/release}
 github_url=${KILN_GITHUB_URL:-https://github.com}
 
@@ -66,24 +73,24 @@ official() {
             url=$kubernetes_url/v$kubernetes/bin/linux/amd64/$file
             download "$url" "$work/k/$file" "$url.sha256"
         done
-        place "$work/k" kubernetes $kubernetes "${kubernetes_files[@]}"
+        place "$work/k" kubernetes "$kubernetes" "${kubernetes_files[@]}"
     fi
     if ! have etcd; then
         url=$github_url/etcd-io/etcd/releases/download/v$etcd
         download "$url/etcd-v$etcd-linux-amd64.tar.gz" "$work/etcd.tgz" "$url/SHA256SUMS"
         tar -C "$work" -xzf "$work/etcd.tgz"
-        place "$work/etcd-v$etcd-linux-amd64" etcd $etcd etcd etcdctl
+        place "$work/etcd-v$etcd-linux-amd64" etcd "$etcd" "${etcd_files[@]}"
     fi
     if ! have containerd; then
         url=$github_url/containerd/containerd/releases/download/v$containerd/containerd-static-$containerd-linux-amd64.tar.gz
         download "$url" "$work/containerd.tgz" "$url.sha256sum"
         mkdir "$work/c" && tar -C "$work/c" -xzf "$work/containerd.tgz"
-        place "$work/c/bin" containerd $containerd containerd containerd-shim-runc-v2 ctr
+        place "$work/c/bin" containerd "$containerd" containerd containerd-shim-runc-v2 ctr
     fi
     if ! have runc; then
         url=$github_url/opencontainers/runc/releases/download/v$runc
         download "$url/runc.amd64" "$work/runc" "$url/runc.sha256sum"
-        place "$work" runc $runc runc
+        place "$work" runc "$runc" runc
     fi
     if ! have cni-plugins; then
         url=$github_url/containernetworking/plugins/releases/download/v$cni/cni-plugins-linux-amd64-v$cni.tgz
@@ -91,7 +98,7 @@ official() {
         mkdir "$work/n" && tar -C "$work/n" -xzf "$work/cni.tgz"
         (cd "$work/n" && find . -maxdepth 1 -type f -perm -u+x -printf '%P\n') >"$work/n.list"
         mapfile -t files <"$work/n.list"
-        place "$work/n" cni-plugins $cni "${files[@]}"
+        place "$work/n" cni-plugins "$cni" "${files[@]}"
     fi
 }
 
@@ -120,35 +127,57 @@ from_debian() {
     place "$root/$folder" "$component" "$version" "$@"
 }
 
+# from_proxy COMPONENT VERSION: all files of a build from the Go module proxy.
+from_proxy() {
+    local built
+    have "$1" && return
+    built=$("$here/build-go.sh" "$1" "$2")
+    (cd "$built" && find . -maxdepth 1 -type f -printf '%P\n') >"$work/list"
+    mapfile -t files <"$work/list"
+    place "$built" "$1" "$2" "${files[@]}"
+}
+
+# Everything that is not there, of one source.
+fill() {
+    if reachable "$kubernetes_url/v$kubernetes/bin/linux/amd64/kubectl.sha256" &&
+        reachable "$github_url/etcd-io/etcd/releases/download/v$etcd/SHA256SUMS"; then
+        say "fetching the official release files of ${missing[*]}"
+        official "$work"
+    elif [[ $kubernetes == 1.20.* ]]; then
+        say "the official release files cannot be reached; ${missing[*]} come from Debian"
+        if ! have kubernetes; then
+            built=$("$here/build-kubernetes.sh")
+            place "$built" kubernetes "$kubernetes" "${kubernetes_files[@]}"
+        fi
+        if [[ ${missing[*]} != kubernetes ]]; then
+            apt_private "$work/apt"
+            from_debian etcd "etcd-server etcd-client" usr/bin etcd etcdctl
+            from_debian containerd containerd usr/bin containerd containerd-shim-runc-v2 ctr
+            from_debian runc runc usr/sbin runc
+            from_debian cni-plugins containernetworking-plugins usr/lib/cni
+        fi
+    else
+        say "the official release files cannot be reached; ${missing[*]} are built from the Go module proxy"
+        from_proxy kubernetes "$kubernetes"
+        from_proxy etcd "$etcd"
+        from_proxy containerd "$containerd"
+        from_proxy runc "$runc"
+        from_proxy cni-plugins "$cni"
+    fi
+}
+
 need dpkg-deb dpkg
 missing=()
 for component in kubernetes etcd containerd runc cni-plugins; do
     have $component || missing+=("$component")
 done
-if [[ ${#missing[@]} -eq 0 ]]; then
-    say "nothing to do: $target has them all"
-    exit 0
-fi
 mkdir -p "$target" "$(cache_root)"
 exec 9>"$target/.lock"
 flock 9
-work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-if reachable "$kubernetes_url/v$kubernetes/bin/linux/amd64/kubectl.sha256" &&
-    reachable "$github_url/etcd-io/etcd/releases/download/v$etcd/SHA256SUMS"; then
-    say "fetching the official release files of ${missing[*]}"
-    official "$work"
-    exit 0
+if [[ ${#missing[@]} -gt 0 ]]; then
+    work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    fill
 fi
-say "the official release files cannot be reached; ${missing[*]} come from Debian"
-if ! have kubernetes; then
-    built=$("$here/build-kubernetes.sh")
-    place "$built" kubernetes $kubernetes "${kubernetes_files[@]}"
-fi
-if [[ ${missing[*]} != kubernetes ]]; then
-    apt_private "$work/apt"
-    from_debian etcd "etcd-server etcd-client" usr/bin etcd etcdctl
-    from_debian containerd containerd usr/bin containerd containerd-shim-runc-v2 ctr
-    from_debian runc runc usr/sbin runc
-    from_debian cni-plugins containernetworking-plugins usr/lib/cni
-fi
+"$here/images.sh" "$target" "$kubernetes"
+say "$target has all that Kubernetes $kubernetes needs"

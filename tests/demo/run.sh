@@ -7,8 +7,8 @@ out=$PWD/out/demo
 
 say() { printf '\n### %s\n' "$*"; }
 
-say "1/5 Components: the control plane that the ISO carries (about 6 minutes the first time, then at once)"
-tests/components/make.sh components
+say "1/5 Components: the control plane that the ISO carries and its images (about 10 minutes the first time, then at once)"
+KILN=$kiln tests/components/make.sh components
 
 say "2/5 Base: a stand-in for a vendor's install ISO in the layout of EL9 (about a minute the first time)"
 mkdir -p "$out"
