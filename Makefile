@@ -11,6 +11,9 @@ KUBERNETES ?= 1.20.2
 export KILN_CACHE ?= $(HOME)/.cache/kiln
 # ksvalidator lives in a virtual environment of the cache where the system has no package for it.
 export PATH := $(KILN_CACHE)/venv/bin:$(PATH)
+# For `make lab`.
+KUBERNETES ?= 1.20.2
+SCENARIO ?= quick
 SCRIPTS = $(shell git ls-files '*.sh' .ci/run)
 
 help: ## Show this list
@@ -47,6 +50,9 @@ test-all: test ## All of `test`, and what takes too long for it: huge media, fla
 boot-tests: build standin ## Boot every layout, firmware and drive in QEMU
 	@cargo test --release --locked --features boot-tests --test boot -- --test-threads=2 --nocapture
 
+lab: setup build components standin ## Run a whole cluster as machines of this one, with faults (root; SCENARIO=…, docs/lab.md)
+	@cd tests && PYTHONDONTWRITEBYTECODE=1 python3 -m lab --kiln ../$(KILN) --kubernetes $(KUBERNETES) $(SCENARIO)
+
 fuzz: ## Coverage-guided fuzzing of every reader of foreign bytes, a minute each (needs cargo-fuzz)
 	@tests/fuzz/run.sh 60
 
@@ -63,4 +69,4 @@ bless: ## Rewrite golden files; the run that does it fails on purpose, look at t
 clean: ## Remove what was built here; the cache stays
 	@cargo clean && rm -rf out
 
-.PHONY: help setup build check components standin demo test test-all boot-tests fuzz bench docs bless clean
+.PHONY: help setup build check components standin demo test test-all boot-tests lab fuzz bench docs bless clean

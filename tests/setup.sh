@@ -12,6 +12,7 @@ debian=(
   grub-efi-amd64-bin grub-efi-amd64-signed shim-signed                    # stand-in media: signed loaders
   squashfs-tools busybox-static createrepo-c kmod rpm                     # stand-in media: installer
   qemu-system-x86 qemu-utils ovmf                                         # boots
+  mmdebstrap systemd-container iproute2 nftables tcpdump                  # lab
   nginx-light libnginx-mod-stream keepalived chrony systemd containerd etcd-server # rendered configuration is read by them
   skopeo umoci                                                            # oracles for images, beside containerd
 )
