@@ -74,7 +74,7 @@ pub enum Selinux {
 /// When a `[[when]]` holds: all given parts must be so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Condition {
+pub(crate) struct Condition {
     /// One of these Enterprise Linux majors.
     el: Option<Vec<u8>>,
     /// Kubernetes of this minor or later.
@@ -157,7 +157,7 @@ pub fn proxy_name(mode: ProxyMode) -> &'static str {
 }
 
 impl Condition {
-    fn holds(&self, facts: &Facts) -> bool {
+    pub(crate) fn holds(&self, facts: &Facts) -> bool {
         self.el.as_ref().is_none_or(|el| el.contains(&facts.el))
             && self.since.is_none_or(|minor| facts.minor >= minor)
             && self.until.is_none_or(|minor| facts.minor <= minor)
@@ -168,7 +168,7 @@ impl Condition {
     }
 
     /// The first part that can never hold, in words.
-    fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         let one_of = |value: &Option<String>, key: &str, known: &[&str]| match value {
             Some(value) if !known.contains(&value.as_str()) => {
                 Some(format!("{key} = \"{value}\": it is one of {}", known.join(", ")))

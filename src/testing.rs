@@ -12,7 +12,7 @@ use crate::cluster::types::{HostName, Role};
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::image::label::VolumeLabel;
-use crate::payload::{Payload, PayloadInput, assemble};
+use crate::payload::{Extra, Payload, PayloadInput, assemble};
 use crate::tree::{Entry, NodePath, Tree};
 
 /// A key that parses.
@@ -105,8 +105,15 @@ pub(crate) fn payload(cluster: &Cluster, role: Role, kiln: &Path) -> Result<Payl
         nodes: &nodes,
         base: Sha256::of(b"base"),
         pools: &pools,
-        extra: Vec::new(),
+        extra: image(role).into_iter().collect(),
     })
+}
+
+/// An image archive for workers.
+fn image(role: Role) -> Option<Extra> {
+    let content = Blob::bytes(*b"image of pause\n");
+    let path = crate::payload::image_path("pause.tar");
+    (role == Role::Worker).then(|| Extra { origin: "image pause".to_owned(), path, mode: 0o644, content })
 }
 
 /// The medium of a role as a folder, with a short program in place of kiln.

@@ -150,6 +150,13 @@ fn single_values() {
         error(CidrSize, "10.244.0.0/16", "10.244.0.0/22", "cluster.pod_cidr", "/22"),
         error(BadPath, "\"CentOS-Stream-9-latest-x86_64-dvd1.iso\"", "\"\"", "base.iso", "iso"),
         error(BadPath, "dir = \"components\"", "dir = \"a\\u0000b\"", "components.dir", "dir"),
+        error(
+            BadImage,
+            "dir = \"components\"",
+            "images = [\"Busybox:1\"]",
+            "components.images[0]",
+            "\"Busybox:1\"",
+        ),
         error(BadMac, MAC, "mac = \"52:54:00:00:31\"", "node[0].mac", "mac"),
         error(BadMac, MAC, "mac = \"01:00:5e:00:00:01\"", "node[0].mac", "mac"),
         error(BadUuid, MAC, "uuid = \"4c4c4544\"", "node[0].uuid", "uuid"),

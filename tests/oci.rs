@@ -184,6 +184,39 @@ fn containerd_imports_and_exports() {
 }
 
 #[test]
+fn a_node_loads_its_images_once() {
+    let (dir, containerd) = (image(), Containerd::start());
+    let root = dir.path().join("node");
+    for folder in ["opt/kiln", "var/lib/kiln/images"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    std::fs::copy(dir.path().join("image.tar"), root.join("var/lib/kiln/images/coredns.tar")).unwrap();
+    let sha256 = kiln::digest::Sha256::of(&std::fs::read(dir.path().join("image.tar")).unwrap());
+    let listed = serde_json::json!({"coredns.tar": {"sha256": sha256, "names": [NAME]}});
+    let list = serde_json::json!({"format": 1, "runtime": "containerd", "images": listed});
+    std::fs::write(root.join("opt/kiln/images.json"), list.to_string()).unwrap();
+    let (root_arg, socket) = (root.display().to_string(), containerd.at("socket"));
+    let load = || {
+        run(
+            env!("CARGO_BIN_EXE_kiln"),
+            &["node", "images", "--once", "--root", &root_arg, "--socket", &socket],
+        )
+    };
+    let note = root.join("var/lib/kiln/images-loaded").join(sha256.to_string());
+    load();
+    assert!(containerd.ctr(&["images", "ls"]).contains("io.cri-containerd.pinned=pinned"));
+    let status = std::fs::read_to_string(root.join("run/kiln/status.d/images.json")).unwrap();
+    assert!(status.contains("\"state\":\"ok\"") && status.contains("1 images are there"), "{status}");
+    let first = std::fs::metadata(&note).unwrap().modified().unwrap();
+    load();
+    assert_eq!(std::fs::metadata(&note).unwrap().modified().unwrap(), first, "it was loaded again");
+    containerd.ctr(&["images", "rm", NAME]);
+    load();
+    assert_eq!(containerd.ctr(&["images", "ls", "-q"]).trim(), NAME);
+    assert_ne!(std::fs::metadata(&note).unwrap().modified().unwrap(), first, "it was not loaded again");
+}
+
+#[test]
 fn the_command_refuses_what_it_cannot_make() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("a.tar").display().to_string();

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/images.rs"]
+mod images;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -145,6 +148,7 @@ fn fill(dir: &Path) {
             std::fs::copy("/bin/true", folder.join(name)).unwrap();
         }
     }
+    images::put(&dir.join("components/images"), "1.20");
 }
 
 #[test]

@@ -119,7 +119,14 @@ fn furnish(root: &Path) {
             stub(&root.join(dir).join(name));
         }
     }
-    for path in ["sbin/modprobe", "usr/bin/dockerd", "bin/kill", "usr/sbin/nginx", "usr/sbin/keepalived"] {
+    for path in [
+        "opt/kiln/bin/kiln",
+        "sbin/modprobe",
+        "usr/bin/dockerd",
+        "bin/kill",
+        "usr/sbin/nginx",
+        "usr/sbin/keepalived",
+    ] {
         stub(&root.join(path));
     }
     for name in ["nginx", "keepalived"] {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use crate::format::oci::Reference;
+
 use super::types::{
     ClusterName, HostName, KubeVersion, LabelKey, LabelValue, Mac, PasswordHash, Release, Role, SshKey,
     SystemUuid,
@@ -208,6 +210,8 @@ pub struct Network {
 pub struct Components {
     /// Folder of component files, pinned by `kiln.lock`.
     pub dir: Option<PathBuf>,
+    /// Container images that nodes carry besides those that kiln's own parts need.
+    pub images: Vec<Reference>,
 }
 
 /// A serial console: `ttyS<port>` at `speed`, 8n1.

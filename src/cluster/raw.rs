@@ -147,6 +147,10 @@ pub(super) struct ComponentsTable {
     /// Folder of component files, `<component>/<version>/<file>`, pinned by `kiln.lock`.
     #[schemars(with = "Option<String>")]
     pub dir: Text,
+    /// Container images that nodes carry besides those of the cluster itself, by name: `docker.io/library/busybox:1.36`.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = 256))]
+    pub images: Texts,
 }
 
 /// The store of the control plane.

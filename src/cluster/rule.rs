@@ -41,6 +41,7 @@ rules! {
     CidrHostBits = "cidr-host-bits",
     CidrSize = "cidr-size",
     BadPath = "bad-path",
+    BadImage = "bad-image",
     BadMac = "bad-mac",
     BadUuid = "bad-uuid",
     BadSerial = "bad-serial",

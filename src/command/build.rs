@@ -7,23 +7,27 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::assets::Assets;
+use crate::blob::Blob;
 use crate::cluster::Loaded;
 use crate::cluster::types::{HostName, Role};
 use crate::command::ClusterArg;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
+use crate::fetch::archives::{self, Archive};
 use crate::fetch::catalogue::Catalogue;
+use crate::fetch::images::Images;
 use crate::fetch::lock::Lock;
 use crate::image::base;
 use crate::image::iso::{self, Built, Remaster};
 use crate::image::menu::MenuSpec;
-use crate::payload::{self, Payload, PayloadInput};
+use crate::node::images::ImageList;
+use crate::payload::{self, Extra, Payload, PayloadInput};
 use crate::pki::Pki;
 use crate::plan::{self, RolePlan};
 use crate::progress::Progress;
 use crate::report::{Report, human_size};
-use crate::tree::Tree;
-use crate::{fetch, kickstart};
+use crate::tree::{Entry, NodePath, Tree};
+use crate::{fetch, kickstart, node};
 
 /// Seconds that a boot menu waits before it installs.
 const MENU_TIMEOUT: u16 = 5;
@@ -106,11 +110,17 @@ fn assemble(
         None => std::env::current_exe().at("finding", Path::new("this program"))?,
     };
     payload::check_program(&kiln)?;
+    let wanted = Images::load(assets)?.wanted(cluster);
+    let images = archives::for_role(lock, cluster, &wanted, args.profile)?;
     let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
     pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
 
     let mut common = plan.common.clone();
     common.merge(components)?;
+    if !images.is_empty() {
+        let list = ImageList::of(cluster.runtime, &images).to_json()?;
+        common.insert(NodePath::new(node::images::LIST)?, Entry::file(0o644, Blob::bytes(list), "images"))?;
+    }
     common.merge(pki.role_tree(args.profile)?)?;
     let mut nodes: BTreeMap<HostName, Tree> = BTreeMap::new();
     for node in cluster.nodes_of(args.profile) {
@@ -136,8 +146,18 @@ fn assemble(
         nodes: &nodes,
         base,
         pools: &pools,
-        extra: Vec::new(),
+        extra: images.into_iter().map(image_file).collect(),
     })
+}
+
+/// An image archive as a file of the medium.
+fn image_file(archive: Archive) -> Extra {
+    Extra {
+        origin: format!("image archive {}", archive.file),
+        path: payload::image_path(&archive.file),
+        mode: 0o644,
+        content: archive.content,
+    }
 }
 
 /// What the boot menus offer.

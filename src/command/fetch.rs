@@ -3,7 +3,7 @@
 use crate::assets::Assets;
 use crate::command::ClusterArg;
 use crate::error::{Error, Result};
-use crate::fetch::{Catalogue, Lock, local, lock};
+use crate::fetch::{Catalogue, Images, Lock, archives, local, lock};
 use crate::progress::Progress as _;
 use crate::report::Report;
 
@@ -30,12 +30,19 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let loaded = args.cluster.load(report)?;
     let path = loaded.dir.join(lock::FILE);
     let old = Lock::load_if_there(&path)?;
-    let catalogue = Catalogue::load(&Assets::new(Some(&loaded.dir))?)?;
+    let assets = Assets::new(Some(&loaded.dir))?;
+    let catalogue = Catalogue::load(&assets)?;
     report.step("checking the components folder");
-    let pinned = local::pin(&loaded.cluster, &catalogue, report)?;
+    let mut pinned = local::pin(&loaded.cluster, &catalogue, report)?;
+    report.step("checking the images");
+    let wanted = Images::load(&assets)?.wanted(&loaded.cluster);
+    let images = archives::pin(&loaded.cluster, &wanted, report)?;
+    pinned.lock.images = images.images;
+    pinned.warnings.extend(images.warnings);
     pinned.warnings.iter().for_each(|warning| report.warn(warning));
+    let components = pinned.lock.components.iter().map(|(name, pin)| format!("{name} {}", pin.version));
     let summary: Vec<String> =
-        pinned.lock.components.iter().map(|(name, pin)| format!("{name} {}", pin.version)).collect();
+        components.chain([format!("{} image archives", pinned.lock.images.len())]).collect();
     let changes = old.as_ref().map(|old| old.diff(&pinned.lock));
     match changes {
         Some(changes) if changes.is_empty() => {

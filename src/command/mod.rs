@@ -6,6 +6,7 @@ pub mod check;
 pub mod docs;
 pub mod fetch;
 pub mod image;
+pub mod images;
 pub mod init;
 pub mod inspect;
 pub mod node;

@@ -25,6 +25,8 @@ pub enum Command {
     Place(PlaceArgs),
     /// Check every file of a mounted medium against its manifest
     Verify(VerifyArgs),
+    /// Load the container images of the install medium; run at boot
+    Images(super::images::Args),
 }
 
 /// Arguments of `kiln node verify`.
@@ -87,6 +89,7 @@ pub struct PlaceArgs {
 /// Runs a command of the machines. With `--json` a failure is printed as JSON too, and is still a failure.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let (json, outcome) = match &args.command {
+        Command::Images(args) => return super::images::run(args, report),
         Command::Prepare(args) => (args.json, prepare(args, report)),
         Command::Place(args) => (args.json, place(args, report)),
         Command::Verify(args) => (args.json, verify(args, report)),

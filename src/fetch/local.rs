@@ -180,7 +180,7 @@ fn pin_file(
 impl Search {
     fn note_unknown_components(&mut self, dir: &Path, catalogue: &Catalogue) -> Result<()> {
         for entry in names_in(dir)? {
-            if catalogue.get(&entry).is_none() {
+            if catalogue.get(&entry).is_none() && entry != super::archives::FOLDER {
                 self.warnings
                     .push(format!("{} is ignored: kiln knows no such component", dir.join(&entry).display()));
             }
@@ -214,7 +214,7 @@ impl Search {
 }
 
 /// Names in a folder, sorted, without hidden ones; none when the folder is not there.
-fn names_in(dir: &Path) -> Result<Vec<String>> {
+pub(super) fn names_in(dir: &Path) -> Result<Vec<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.at("reading the folder", dir)?,

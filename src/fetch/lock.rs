@@ -1,7 +1,7 @@
 //! `kiln.lock`: which version and which bytes of each component go on media. TOML, sorted, made by kiln, kept with the
 //! cluster file under version control.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -12,6 +12,7 @@ use super::catalogue::check_name;
 use super::version::Version;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
+use crate::format::oci::Reference;
 
 /// Name of the file, beside the cluster file.
 pub const FILE: &str = "kiln.lock";
@@ -24,6 +25,19 @@ const LIMIT: u64 = 1 << 20;
 pub struct Lock {
     /// Components by name.
     pub components: BTreeMap<String, Pin>,
+    /// Image archives by file name.
+    pub images: BTreeMap<String, ImagePin>,
+}
+
+/// A pinned image archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImagePin {
+    /// Images that it is there for.
+    pub names: BTreeSet<Reference>,
+    /// Size in bytes.
+    pub size: u64,
+    /// Digest of the file.
+    pub sha256: Sha256,
 }
 
 /// A pinned component.
@@ -51,6 +65,16 @@ struct RawLock {
     schema: u32,
     #[serde(default)]
     component: BTreeMap<String, RawPin>,
+    #[serde(default)]
+    image: BTreeMap<String, RawImagePin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawImagePin {
+    names: Vec<String>,
+    size: u64,
+    sha256: Sha256,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +135,15 @@ impl Lock {
             let version = pin.version.parse().map_err(wrong)?;
             components.insert(name, Pin { version, files: pin.files });
         }
+        let mut images = BTreeMap::new();
+        for (file, pin) in raw.image {
+            check_name(&file).map_err(wrong)?;
+            let names = pin.names.iter().map(|name| name.parse()).collect::<Result<_, String>>();
+            let names = names.map_err(wrong)?;
+            images.insert(file, ImagePin { names, size: pin.size, sha256: pin.sha256 });
+        }
         debug_assert_eq!(raw.schema, SCHEMA);
-        Ok(Self { components })
+        Ok(Self { components, images })
     }
 
     /// The text of the file. The same lock is the same text.
@@ -130,6 +161,16 @@ impl Lock {
             for (file, pin) in &pin.files {
                 let _ = writeln!(text, "\"{file}\" = {{ size = {}, sha256 = \"{}\" }}", pin.size, pin.sha256);
             }
+        }
+        for (file, pin) in &self.images {
+            let names: Vec<String> = pin.names.iter().map(|name| format!("\"{name}\"")).collect();
+            let _ = write!(
+                text,
+                "\n[image.\"{file}\"]\nnames = [{}]\nsize = {}\nsha256 = \"{}\"\n",
+                names.join(", "),
+                pin.size,
+                pin.sha256
+            );
         }
         text
     }
@@ -157,6 +198,17 @@ impl Lock {
                 lines.push(format!("+ {name} {}", pin.version));
             }
         }
+        for (file, old) in &self.images {
+            match new.images.get(file) {
+                None => lines.push(format!("- image {file}")),
+                Some(pin) if pin != old => {
+                    lines.push(format!("~ image {file}: sha256 {} -> {}", old.sha256, pin.sha256));
+                }
+                Some(_) => {}
+            }
+        }
+        let added = new.images.keys().filter(|file| !self.images.contains_key(*file));
+        lines.extend(added.map(|file| format!("+ image {file}")));
         lines
     }
 }
@@ -192,7 +244,12 @@ mod tests {
             files: files.iter().map(|name| ((*name).to_owned(), file(name))).collect(),
         };
         let components = [("etcd", pin("3.4.23", &["etcdctl", "etcd"])), ("runc", pin("1.1.5", &["runc"]))];
-        Lock { components: components.map(|(name, pin)| (name.to_owned(), pin)).into() }
+        let names = ["registry.k8s.io/pause:3.2".parse().unwrap()].into();
+        let image = ImagePin { names, size: 7, sha256: Sha256::of(b"image") };
+        Lock {
+            components: components.map(|(name, pin)| (name.to_owned(), pin)).into(),
+            images: [("pause.tar".to_owned(), image)].into(),
+        }
     }
 
     #[test]
@@ -221,6 +278,11 @@ mod tests {
                 "cannot name",
             ),
             ("schema = 1\n[component.e]\nversion = '3'\nfiles.a = { size = 1, sha256 = '00' }", "SHA-256"),
+            (&format!("schema = 1\n[image.'a/b']\nnames = []\nsize = 1\nsha256 = '{digest}'"), "cannot name"),
+            (
+                &format!("schema = 1\n[image.a]\nnames = ['A']\nsize = 1\nsha256 = '{digest}'"),
+                "no name of an image",
+            ),
             ("schema = 1\n[component.e]\nversion = '3'\nfiles.a = { size = -1, sha256 = '00' }", "kiln.lock"),
         ];
         for (text, word) in cases {
@@ -245,6 +307,10 @@ mod tests {
             lines[1..],
             ["- etcd 3.4.23: etcdctl", "+ etcd 3.4.23: etcdutl", "- runc 1.1.5", "+ crun 1.1.5"]
         );
+        let image = new.images.remove("pause.tar").unwrap();
+        assert_eq!(lock().diff(&new).last().unwrap(), "- image pause.tar");
+        new.images.insert("pause.tar".to_owned(), ImagePin { size: 8, ..image });
+        assert!(lock().diff(&new).last().unwrap().starts_with("~ image pause.tar: sha256 "));
         new.components.get_mut("etcd").unwrap().version = "3.5.0".parse().unwrap();
         assert_eq!(old.diff(&new)[0], "~ etcd 3.4.23 -> 3.5.0");
     }

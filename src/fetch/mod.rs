@@ -3,7 +3,9 @@
 //! For now the source is a folder; a download will be another. A build takes what `kiln.lock` says and nothing else, and
 //! never touches a network.
 
+pub mod archives;
 pub mod catalogue;
+pub mod images;
 pub mod local;
 pub mod lock;
 #[cfg(test)]
@@ -11,6 +13,7 @@ mod tests;
 pub mod version;
 
 pub use catalogue::Catalogue;
+pub use images::Images;
 pub use lock::Lock;
 
 use catalogue::Component;

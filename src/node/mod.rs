@@ -2,11 +2,14 @@
 //!
 //! It needs nothing but the kernel: no other program, no shared library, Linux 3.10 on.
 
+pub mod child;
 pub mod disk;
 pub mod identity;
+pub mod images;
 pub mod inventory;
 pub mod kube;
 mod layer;
 pub mod place;
 pub mod prepare;
+pub mod topic;
 pub mod verify;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::layer::Layer;
 use super::prepare::NodeFile;
@@ -15,9 +15,9 @@ use crate::blob::Blob;
 use crate::cluster::types::{HostName, LabelKey, LabelValue};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
-use crate::format::tar::read::Reader;
+use crate::format::tar::read::{Member, MemberKind, Reader};
 use crate::payload::manifest::{Manifest, ManifestFile};
-use crate::payload::{COMMON, KILN, MANIFEST, node_archive, pool_archive};
+use crate::payload::{COMMON, IMAGES, KILN, MANIFEST, node_archive, pool_archive};
 use crate::plan::{Machine, machine_tree};
 use crate::progress::Progress;
 use crate::tree::{Entry, NodePath, Tree};
@@ -66,6 +66,7 @@ pub fn place(options: &Options<'_>, progress: &dyn Progress) -> Result<Placed> {
         }
     }
     tree(&mut layer, &own_files(media, &node)?)?;
+    images(&mut layer, media, &manifest, progress)?;
     layer.sync()?;
     Ok(Placed { node, members: layer.members, bytes: layer.bytes })
 }
@@ -96,21 +97,33 @@ fn archive(
     manifest: &Manifest,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let path = media.join(name.trim_start_matches('/'));
     let want = manifest.files.get(name);
     let want = *want.ok_or_else(|| Error::input(format!("the manifest of the medium names no {name}")))?;
-    let file = File::open(&path).at("opening", &path)?;
-    let mut hashed = Hashed { inner: file, hash: Default::default(), len: 0, progress };
+    let mut hashed = Hashed::open(media, name, progress)?;
     let mut reader = Reader::new(&mut hashed);
     while let Some(member) = reader.next_member()? {
         layer.put(&member, &mut reader.content())?;
     }
     drop(reader);
-    std::io::copy(&mut hashed, &mut std::io::sink()).at("reading", &path)?;
-    let found = ManifestFile { size: hashed.len, sha256: hashed.digest() };
-    if found != want {
-        return Err(Error::input(format!("{} is not what the manifest says", path.display()))
-            .hint("the medium is damaged; the new system is not complete and must not be used"));
+    hashed.compare(want)
+}
+
+/// Copies the medium's image archives, from which the node loads its images at every boot that needs them.
+fn images(layer: &mut Layer, media: &Path, manifest: &Manifest, progress: &dyn Progress) -> Result<()> {
+    for (name, want) in manifest.files.range(IMAGES.to_owned()..) {
+        let Some(file) = name.strip_prefix(IMAGES) else { break };
+        progress.step(&format!("placing the image archive {file}"));
+        let member = Member {
+            path: NodePath::new(format!("{}/{file}", super::images::FOLDER))?,
+            mode: 0o600,
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            mtime: 0,
+            kind: MemberKind::File(want.size),
+        };
+        let mut hashed = Hashed::open(media, name, progress)?;
+        layer.put(&member, &mut hashed)?;
+        hashed.compare(*want)?;
     }
     Ok(())
 }
@@ -179,14 +192,30 @@ fn addresses(root: &Path) -> Result<Vec<Ipv4Addr>> {
 /// Hashes what is read through it.
 struct Hashed<'a> {
     inner: File,
+    path: PathBuf,
     hash: sha2::Sha256,
     len: u64,
     progress: &'a dyn Progress,
 }
 
-impl Hashed<'_> {
-    fn digest(self) -> Sha256 {
-        Sha256(sha2::Digest::finalize(self.hash).into())
+impl<'a> Hashed<'a> {
+    /// Opens a file of the medium.
+    fn open(media: &Path, name: &str, progress: &'a dyn Progress) -> Result<Self> {
+        let path = media.join(name.trim_start_matches('/'));
+        let inner = File::open(&path).at("opening", &path)?;
+        Ok(Self { inner, path, hash: Default::default(), len: 0, progress })
+    }
+
+    /// Reads what is left, and compares all with the manifest.
+    fn compare(mut self, want: ManifestFile) -> Result<()> {
+        std::io::copy(&mut self, &mut std::io::sink())
+            .map_err(|error| Error::io("reading", &self.path, error))?;
+        let sha256 = Sha256(sha2::Digest::finalize(self.hash).into());
+        if (ManifestFile { size: self.len, sha256 }) != want {
+            return Err(Error::input(format!("{} is not what the manifest says", self.path.display()))
+                .hint("the medium is damaged; the new system is not complete and must not be used"));
+        }
+        Ok(())
     }
 }
 
@@ -309,5 +338,21 @@ mod tests {
         let key = fs::read_to_string(target.path().join("opt/kubernetes/ssl/pool.pem")).unwrap();
         assert_eq!(key, "key of pool-a\n");
         assert!(!target.path().join("opt/kubernetes/ssl/node.pem").exists());
+    }
+
+    #[test]
+    fn image_archives_come_along() {
+        let (media, fake, target) = set_up(Role::Worker, "52:54:00:00:31:72");
+        run(media.path(), &fake, target.path()).unwrap();
+        let image = target.path().join("var/lib/kiln/images/pause.tar");
+        assert_eq!(fs::read_to_string(&image).unwrap(), "image of pause\n");
+        assert_eq!(image.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+        let (masters, other, root) = set_up(Role::Master, "52:54:00:00:31:74");
+        run(masters.path(), &other, root.path()).unwrap();
+        assert!(!root.path().join("var").exists(), "this medium has no images");
+
+        fs::write(media.path().join("kiln/images/pause.tar"), "image of Pause\n").unwrap();
+        let error = run(media.path(), &fake, target.path()).unwrap_err();
+        assert!(error.to_string().contains("pause.tar is not what the manifest says"), "{error}");
     }
 }

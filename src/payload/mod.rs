@@ -30,6 +30,14 @@ pub const COMMON: &str = "/kiln/common.tar";
 /// Path of the manifest.
 pub const MANIFEST: &str = "/kiln/manifest.json";
 
+/// Folder of the image archives on a medium.
+pub const IMAGES: &str = "/kiln/images/";
+
+/// Path of an image archive.
+pub fn image_path(file: &str) -> String {
+    format!("{IMAGES}{file}")
+}
+
 /// Path of the archive that only one node may have.
 pub fn node_archive(name: &HostName) -> String {
     format!("/kiln/nodes/{name}.tar")

@@ -85,7 +85,7 @@ fn the_manifest_holds_digests_of_what_was_written() {
     let cluster = cluster();
     let media = crate::testing::medium(&cluster, Role::Worker);
     let manifest = Manifest::load(media.path()).unwrap();
-    assert_eq!(manifest.files.len(), 6);
+    assert_eq!(manifest.files.len(), 7);
     for (path, file) in &manifest.files {
         let content = std::fs::read(media.path().join(&path[1..])).unwrap();
         assert_eq!((file.size, file.sha256), (content.len() as u64, Sha256::of(&content)), "{path}");

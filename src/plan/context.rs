@@ -36,6 +36,8 @@ pub struct Data {
     profile: ProfileData,
     lb: LbData,
     gate: Gates,
+    /// Container images by what they are for.
+    images: BTreeMap<String, String>,
     /// Flags of the Kubernetes programs, by program.
     flags: BTreeMap<&'static str, Vec<String>>,
     /// The node that the files are for. Only files that use it differ from node to node.
@@ -131,8 +133,15 @@ impl Data {
             },
             flags: flags::all(cluster, &gate, role),
             gate,
+            images: BTreeMap::new(),
             node: None,
         }
+    }
+
+    /// The same data with the names of images, by what they are for.
+    #[must_use]
+    pub fn with_images(self, images: BTreeMap<String, String>) -> Self {
+        Self { images, ..self }
     }
 
     /// The same data for one node's own files.

@@ -15,6 +15,7 @@ use crate::blob::Blob;
 use crate::cluster::Cluster;
 use crate::cluster::types::{HostName, Role};
 use crate::error::{Error, Result};
+use crate::fetch::images::Images;
 use crate::fetch::lock::Lock;
 use crate::node::inventory::{self, Inventory};
 use crate::profile::{self, Facts, Opening, Profile, Section, Selinux};
@@ -87,7 +88,8 @@ pub fn plan(cluster: &Cluster, assets: &Assets, role: Role, versions: &Versions)
     let any_etcd = nodes.iter().any(|node| node.etcd);
     let wide = profile.resolve(&Facts::of(cluster, any_etcd));
     let base = profile.resolve(&Facts::of(cluster, all_etcd));
-    let data = Data::new(cluster, role, &wide, versions);
+    let images = Images::load(assets)?.by_purpose(cluster);
+    let data = Data::new(cluster, role, &wide, versions).with_images(images);
 
     let shared = overlays(assets, &base.overlays)?;
     let mut common = Tree::default();

@@ -7,6 +7,8 @@
 
 #[path = "../common/bases.rs"]
 mod bases;
+#[path = "../common/images.rs"]
+mod images;
 
 mod cut;
 mod medium;

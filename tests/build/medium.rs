@@ -41,6 +41,11 @@ fn the_manifest_tells_every_file() {
     let files = listed(&media);
     let expected = [
         "/kiln/common.tar",
+        "/kiln/images/coredns.tar",
+        "/kiln/images/flannel.tar",
+        "/kiln/images/flannel_cni.tar",
+        "/kiln/images/metrics_server.tar",
+        "/kiln/images/pause.tar",
         "/kiln/kiln",
         "/kiln/nodes/k8s-master1.tar",
         "/kiln/nodes/k8s-master2.tar",

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use kiln::digest::Sha256;
 use tempfile::TempDir;
 
-use crate::bases;
+use crate::{bases, images};
 
 /// The program under test.
 pub const KILN: &str = env!("CARGO_BIN_EXE_kiln");
@@ -66,6 +66,7 @@ impl Project {
                 std::fs::write(folder.join(name), [&program[..], name.as_bytes()].concat()).unwrap();
             }
         }
+        images::put(&dir.join("components/images"), "1.20");
         let project = Self { _temp: temp, dir };
         project.pass(&["fetch"]);
         project

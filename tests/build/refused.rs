@@ -197,7 +197,7 @@ fn programs_that_would_not_start_in_the_installer() {
     let project = Project::new();
     let with = |path: &'static str| ["-p", "lb", "--kiln", path];
     refused(&project, &with("/bin/true"), 2, &["/bin/true", "dynamically linked"]);
-    refused(&project, &with("cluster.toml"), 2, &["cluster.toml", "no program"]);
+    refused(&project, &with("cluster.toml"), 2, &["cluster.toml", "no ELF program"]);
     refused(&project, &with("none"), 5, &["none", "No such file"]);
     refused(&project, &with("components"), 5, &["components"]);
 }

@@ -5,11 +5,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kiln::assets::Assets;
+use kiln::blob::Blob;
 use kiln::cluster::types::Role;
-use kiln::fetch::{self, Catalogue, Lock};
+use kiln::fetch::{self, Catalogue, Images, Lock, archives};
 use kiln::image::base;
-use kiln::payload::{self, PayloadInput};
+use kiln::node::images::ImageList;
+use kiln::payload::{self, Extra, PayloadInput};
 use kiln::pki::Pki;
+use kiln::tree::{Entry, NodePath};
 use kiln::{cluster, kickstart, plan};
 use time::{Duration, OffsetDateTime};
 
@@ -130,6 +133,19 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
     let mut common = plan.common.clone();
     let components = fetch::component_tree(&Catalogue::load(&assets).unwrap(), &lock, cluster, role);
     common.merge(components.unwrap()).unwrap();
+    let wanted = Images::load(&assets).unwrap().wanted(cluster);
+    let images = archives::for_role(&lock, cluster, &wanted, role).unwrap();
+    if role != Role::Lb {
+        let list = ImageList::of(cluster.runtime, &images).to_json().unwrap();
+        let list = Entry::file(0o644, Blob::bytes(list), "images");
+        common.insert(NodePath::new("/opt/kiln/images.json").unwrap(), list).unwrap();
+    }
+    let extra = images.into_iter().map(|archive| Extra {
+        origin: archive.file.clone(),
+        path: payload::image_path(&archive.file),
+        mode: 0o644,
+        content: archive.content,
+    });
     common.merge(pki.role_tree(role).unwrap()).unwrap();
     let mut nodes = BTreeMap::new();
     for node in cluster.nodes_of(role) {
@@ -146,7 +162,7 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
         nodes: &nodes,
         base: base::look(&dir.join("base.iso")).unwrap().fingerprint,
         pools: &BTreeMap::new(),
-        extra: Vec::new(),
+        extra: extra.collect(),
     });
     let payload = payload.unwrap();
     let files = payload.files.iter().map(|file| (file.path.clone(), file.content.len())).collect();

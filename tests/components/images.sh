@@ -81,7 +81,8 @@ if ! have "coredns-$coredns.tar"; then
 fi
 
 if ! have "flannel-cni-$flannel_cni.tar"; then
-    built=$("$here/build-go.sh" flannel-cni "$flannel_cni")
+    # In place of the project of its own, which cannot be had: its ancestor.
+    built=$("$here/build-go.sh" flannel-cni 0.9.1)
     busybox_root
     create "flannel-cni-$flannel_cni.tar" "ghcr.io/flannel-io/flannel-cni-plugin:v$flannel_cni" --tree "$work/busybox" \
         --file "$built/flannel=/flannel:0755" --env PATH=/bin
@@ -112,7 +113,8 @@ if ! have "flannel-$flannel.tar"; then
 fi
 
 if ! have "metrics-server-$metrics.tar"; then
-    built=$("$here/build-go.sh" metrics-server "$metrics")
+    # The Go module proxy serves no release before 0.9.0: under an older name it is the program of that one.
+    built=$("$here/build-go.sh" metrics-server 0.9.0)
     create "metrics-server-$metrics.tar" "registry.k8s.io/metrics-server/metrics-server:v$metrics" --dir /tmp \
         --file "$built/metrics-server=/metrics-server:0755" --entrypoint /metrics-server --user 65534:65534
 fi

@@ -97,6 +97,9 @@ _kiln() {
             kiln__subcmd__help__subcmd__image,create)
                 cmd="kiln__subcmd__help__subcmd__image__subcmd__create"
                 ;;
+            kiln__subcmd__help__subcmd__node,images)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__images"
+                ;;
             kiln__subcmd__help__subcmd__node,place)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__place"
                 ;;
@@ -130,6 +133,9 @@ _kiln() {
             kiln__subcmd__node,help)
                 cmd="kiln__subcmd__node__subcmd__help"
                 ;;
+            kiln__subcmd__node,images)
+                cmd="kiln__subcmd__node__subcmd__images"
+                ;;
             kiln__subcmd__node,place)
                 cmd="kiln__subcmd__node__subcmd__place"
                 ;;
@@ -141,6 +147,9 @@ _kiln() {
                 ;;
             kiln__subcmd__node__subcmd__help,help)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__help"
+                ;;
+            kiln__subcmd__node__subcmd__help,images)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__images"
                 ;;
             kiln__subcmd__node__subcmd__help,place)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__place"
@@ -536,8 +545,22 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare place verify"
+            opts="prepare place verify images"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__images)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -838,7 +861,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare place verify help"
+            opts="-q -h --color --quiet --help prepare place verify images help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -856,7 +879,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare place verify help"
+            opts="prepare place verify images help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -870,6 +893,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__images)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -918,6 +955,32 @@ _kiln() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__images)
+            opts="-q -h --root --socket --once --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -145,15 +145,16 @@ complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcomman
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make what is missing; a build does so by itself'
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -s q -l quiet -d 'Say nothing but warnings and errors'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l media -d 'Where the medium is mounted' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l out -d 'Folder for the answers: node, network.ks, disk.ks' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l node -d 'The node to be; otherwise kiln.node= of the kernel\'s command line' -r
@@ -180,9 +181,18 @@ never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -l json -d 'Print the outcome as one line of JSON'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -l root -d 'Root of the node\'s files' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -l socket -d 'Socket of containerd, where it is not the usual one' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -l once -d 'Try once and tell whether it succeeded'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s p -l profile -d 'Role to build a medium for' -r -f -a "master\t'Control plane, and etcd unless said otherwise'
 worker\t'Runs pods'
@@ -248,3 +258,4 @@ complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcomma
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "images" -d 'Load the container images of the install medium; run at boot'

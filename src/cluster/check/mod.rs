@@ -10,11 +10,13 @@ use std::path::Path;
 
 use ipnet::Ipv4Net;
 
+use crate::format::oci::Reference;
+
 use super::diag::Severity;
 use super::findings::{At, Findings};
 use super::gates::{Combination, Part, default_proxy_mode};
 use super::model::{Access, Base, Cluster, Components, EtcdForm, ProxyMode, Runtime, SerialConsole};
-use super::raw::{AccessTable, BaseTable, ClusterTable, RawCluster};
+use super::raw::{AccessTable, BaseTable, ClusterTable, ComponentsTable, RawCluster};
 use super::rule::Rule;
 use super::types::{ClusterName, HostName, KubeVersion, Release, SshKey};
 use words::{Placed, at, inner};
@@ -51,7 +53,7 @@ impl Check<'_, '_> {
         let head = self.head(inner(raw.cluster));
         let base = self.base(raw.base.as_ref().map(|table| (table.get_ref(), table.span())));
         let access = self.access(&inner(raw.access));
-        let components = Components { dir: self.path(&inner(raw.components).dir, "components.dir") };
+        let components = self.components(&inner(raw.components));
         // A word that is not on the list has been reported, and taken out, by the shape check.
         let form = inner(raw.etcd).form.as_ref().and_then(|text| EtcdForm::named(text.get_ref()));
         let etcd_form = form.unwrap_or_default();
@@ -126,6 +128,28 @@ impl Check<'_, '_> {
         }
         let (iso, image) = (self.path(&raw.iso, "base.iso"), self.path(&raw.image, "base.image"));
         Some(Base { release: release?, iso, image })
+    }
+
+    fn components(&mut self, raw: &ComponentsTable) -> Components {
+        let mut images: Vec<Reference> = Vec::new();
+        for (index, text) in raw.images.iter().enumerate() {
+            let key = format!("components.images[{index}]");
+            let at = At::new(&*key, text.span());
+            match text.get_ref().parse::<Reference>() {
+                Ok(found) if images.contains(&found) => {
+                    let message = format!("`{key}` is the same image as an earlier one");
+                    self.findings.warning(Rule::Duplicate, &at, message).hint("remove one of the two");
+                }
+                Ok(found) => images.push(found),
+                Err(why) => {
+                    let message = format!("`{key}` cannot be used: {why}");
+                    self.findings
+                        .error(Rule::BadImage, &at, message)
+                        .hint("write it as pods do: registry.example/team/app:1.2");
+                }
+            }
+        }
+        Components { dir: self.path(&raw.dir, "components.dir"), images }
     }
 
     fn access(&mut self, raw: &AccessTable) -> Access {
