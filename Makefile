@@ -11,8 +11,7 @@ KUBERNETES ?= 1.20.2
 export KILN_CACHE ?= $(HOME)/.cache/kiln
 # ksvalidator lives in a virtual environment of the cache where the system has no package for it.
 export PATH := $(KILN_CACHE)/venv/bin:$(PATH)
-# For `make lab`.
-KUBERNETES ?= 1.20.2
+# What `make lab` runs.
 SCENARIO ?= quick
 SCRIPTS = $(shell git ls-files '*.sh' .ci/run)
 

@@ -13,21 +13,21 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from . import cluster as clusters
-from . import faults, forming, host, media, net, rootfs
+from . import faults, forming, host, media, net, rootfs, security, traffic
 from .cluster import Cluster
 from .host import LabError, load
 from .registry import SCENARIOS, Scenario
 
 
 #: Modules of scenarios; they register themselves when they are imported.
-MODULES = (forming, faults)
+MODULES = (forming, traffic, security, faults)
 
 
 def options() -> argparse.Namespace:
     """Words of the command line."""
     parser = argparse.ArgumentParser(prog="lab", description="A cluster of kiln's nodes as systemd-nspawn machines.")
     parser.add_argument("--kiln", type=Path, required=True, help="the static binary")
-    parser.add_argument("--components", type=Path, default=media.REPO / "components")
+    parser.add_argument("--components", type=Path, help="their folder; of 1.20.2 `components`, of others `components-VERSION`")
     parser.add_argument("--work", type=Path, default=media.REPO / "out/lab", help="everything the run makes")
     parser.add_argument("--kubernetes", default="1.20.2")
     parser.add_argument("--operator", default="admin", help="whose certificate of pki/operators is used")
@@ -56,6 +56,8 @@ class Run:
         self.cluster, self.results = cluster, results
         self.outcomes: list[tuple[Scenario, float, str, str]] = []
         self.healthy = False
+        # A cluster that does not come up by itself need not be tried again.
+        self.hopeless = False
 
     def one(self, scenario: Scenario) -> None:
         """One scenario; whatever it does wrong, the next one gets what it wants."""
@@ -66,7 +68,11 @@ class Run:
             elif not self.healthy:
                 self.cluster.wipe()
                 self.cluster.start()
-                self.cluster.wait_healthy(300)
+                try:
+                    self.cluster.wait_healthy(180)
+                except LabError:
+                    self.hopeless = True
+                    raise
                 begin = time.monotonic()
             self.healthy = False
             figures = scenario.run(self.cluster)
@@ -74,8 +80,6 @@ class Run:
             self.healthy = True
             self._note(scenario, time.monotonic() - begin, figures, "")
         except LabError as error:
-            if "interrupted" in str(error):
-                raise
             self._note(scenario, time.monotonic() - begin, "", str(error))
         except Exception as error:  # pylint: disable=broad-except
             self._note(scenario, time.monotonic() - begin, "", f"{error!r}\n{traceback.format_exc()}")
@@ -118,6 +122,8 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - begin:6.1f} s  {text}", flush=True)
 
+    folder = "components" if wanted.kubernetes == "1.20.2" else f"components-{wanted.kubernetes}"
+    components = (wanted.components or media.REPO / folder).resolve()
     scenarios = chosen(wanted.scenario)
     work = wanted.work.resolve()
     base = rootfs.base(say)
@@ -125,18 +131,22 @@ def main() -> int:
         shutil.rmtree(work, ignore_errors=True)
         results = work / "results"
         results.mkdir(parents=True)
-        cluster = clusters.build(wanted.kiln.resolve(), wanted.components.resolve(), work, base, wanted.kubernetes,
+        cluster = clusters.build(wanted.kiln.resolve(), components, work, base, wanted.kubernetes,
                                  wanted.cluster_extra, state, say)
         cluster.operator = wanted.operator
         run = Run(cluster, results)
         try:
             for scenario in scenarios:
                 run.one(scenario)
+                if run.hopeless:
+                    say("the cluster does not come up; the rest is not tried")
+                    break
             if wanted.hold:
                 hold(cluster, work)
         finally:
             for writer in list(cluster.writers):
                 writer.stop()
+            cluster.network.down()
     failed = [scenario.name for scenario, *_, fault in run.outcomes if fault]
     say(f"{len(run.outcomes) - len(failed)} of {len(run.outcomes)} scenarios passed, load {load()}"
         + (f"; failed: {' '.join(failed)}" if failed else ""))
@@ -161,6 +171,6 @@ def hold(cluster: Cluster, work: Path) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except LabError as problem:
+    except (LabError, host.Interrupted) as problem:
         print(f"lab: {problem}", file=sys.stderr)
         sys.exit(1)

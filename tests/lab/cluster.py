@@ -269,7 +269,7 @@ def build(kiln: Path, components: Path, work: Path, base: Path, kubernetes: str,
     made = Media(kiln, work / "build", components, media.REFERENCE, kubernetes, extra)
     made.build()
     say(f"media built, load {host.load()}")
-    network = net.Network()
+    network = net.Network(work)
     network.up()
     machines = {}
     for node in media.REFERENCE:

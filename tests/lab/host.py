@@ -29,6 +29,10 @@ class LabError(Exception):
     """Something did not come out as it must; the text is for a person."""
 
 
+class Interrupted(BaseException):
+    """Somebody wants the run to end; nothing but the clean-up stands in the way."""
+
+
 def run(*command: str | Path, check: bool = True, timeout: float = 300, text: str | None = None,
         **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end; what it prints is in the error if it fails."""
@@ -216,7 +220,7 @@ def save(state: dict[str, Any]) -> None:
 
 def interrupted(number: int, _frame: object) -> None:
     """INT and TERM end the run like an error, so that it cleans up."""
-    raise LabError(f"interrupted by {signal.Signals(number).name}")
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
 
 
 def load() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -48,6 +49,8 @@ class Machine:
     network: Network
     state: dict[str, Any]
     boots: int = 0
+    #: Changes that the next boots make to the machine's files first: for a file, a pattern and what takes its place.
+    edit: dict[str, tuple[str, str]] = field(default_factory=dict)
     groups: dict[str, Path] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     leader: int = 0
@@ -110,6 +113,7 @@ class Machine:
         host.wait_for(f"the disk of {self.name}", self._released, 10, every=0.05)
         for part in ("disk", "root"):
             (self.folder / part).mkdir(exist_ok=True)
+        self._apply_edits()
         self.boots += 1
         name = f"kiln-lab-{os.getpid()}-{self.name}-{self.boots}"
         self.state["machines"].append(name)
@@ -126,6 +130,24 @@ class Machine:
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
                 env={**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "yes"}, preexec_fn=self._enter)
         host.wait_for(f"the init of {self.name}", self._find_leader, 20, every=0.05)
+
+    def _apply_edits(self) -> None:
+        """Writes changed copies of files onto the empty disk, over those that were placed."""
+        if not self.edit:
+            return
+        disk = self.folder / "disk"
+        run("mount", "-o", "loop", self.folder / "disk.img", disk)
+        for name, (pattern, instead) in self.edit.items():
+            placed, changed = self.folder / "placed" / name, disk / "upper" / name
+            text, count = re.subn(pattern, instead, placed.read_text())
+            if not count:
+                raise LabError(f"{name} of {self.name} has nothing like {pattern}")
+            for folder in reversed(changed.relative_to(disk / "upper").parents[:-1]):
+                (disk / "upper" / folder).mkdir(parents=True, exist_ok=True)
+                shutil.copystat(self.folder / "placed" / folder, disk / "upper" / folder)
+            changed.write_text(text)
+            shutil.copystat(placed, changed)
+        host.unmount_below(disk)
 
     def _enter(self) -> None:
         for group in self.groups.values():

@@ -6,15 +6,21 @@ bridge's namespace, which forwards nothing.
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .host import run
+from .host import LabError, run
 
 NETNS = "kiln-lab"
 GATEWAY = "192.168.31.1"
 PREFIX = 24
 CLIENT = "192.168.31.200"
+SUBNET = "192.168.31.0/24"
+#: Packets that nobody on this network should send: to any address but the nodes' and the pods' (which travel as they are in
+#: bridge mode), what the kernel says to the link itself aside.
+OUTSIDE = (f"(ip and not (dst net {SUBNET} or dst net 10.244.0.0/16 or dst net 224.0.0.0/24)) or (arp and not dst net {SUBNET})"
+           " or (ip6 and not (dst net ff02::/16 or dst net fe80::/10))")
 
 
 def _ip(*words: str, ns: str = NETNS) -> None:
@@ -25,8 +31,10 @@ def _ip(*words: str, ns: str = NETNS) -> None:
 class Network:
     """The bridge and who is on it."""
 
+    folder: Path
     ports: dict[str, str] = field(default_factory=dict)
     made: int = 0
+    tcpdump: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
         """Makes the bridge and the client's place on it."""
@@ -43,6 +51,21 @@ class Network:
             table bridge lab { chain forward { type filter hook forward priority 0; policy accept; }; }
         """)
         self.join("client", CLIENT, None)
+        with open(self.folder / "outside.txt", "wb") as out, open(self.folder / "tcpdump.log", "wb") as log:
+            self.tcpdump = subprocess.Popen(["nsenter", f"--net=/run/netns/{NETNS}", "tcpdump", "-n", "-l", "-i", "br0", OUTSIDE],
+                                            stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)
+
+    def captured(self) -> list[str]:
+        """What was sent to addresses outside so far, a line a packet."""
+        if self.tcpdump is None or self.tcpdump.poll() is not None:
+            raise LabError("the capture does not run")
+        return (self.folder / "outside.txt").read_text(errors="replace").splitlines()
+
+    def down(self) -> None:
+        """Ends the capture; the namespaces are the business of whoever cleans up."""
+        if self.tcpdump is not None:
+            self.tcpdump.kill()
+            self.tcpdump.wait()
 
     def join(self, name: str, address: str, mac: str | None) -> Path:
         """Connects a namespace for a machine to the bridge; one that is there already stays as it is."""

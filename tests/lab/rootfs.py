@@ -55,8 +55,6 @@ def base(say) -> Path:
 
 def _adapt(root: Path) -> None:
     """The lab's own settings on the root file system."""
-    for user in settings.BASE_USERS:
-        run("chroot", root, "useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", user)
     for name, text in settings.BASE_FILES.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -60,14 +60,10 @@ ExecStart=/bin/sh -c 'for c in cpu cpuacct cpuset memory devices freezer blkio p
     "etc/machine-id": "",
 }
 
-#: Links of the root file system: EL's paths to Debian's files.
+#: Links of the root file system.
 BASE_LINKS = {
-    "usr/lib/nginx/modules/mod-stream.conf": "/usr/share/nginx/modules-available/mod-stream.conf",
     "usr/lib/systemd/system/sysinit.target.wants/lab-cgroups.service": "../lab-cgroups.service",
 }
-
-#: Users that EL's packages make.
-BASE_USERS = ("nginx",)
 
 #: Settings of the host's kernel that a kubelet and kiln's own sysctl file write although they are not a machine's own.
 HOST_SYSCTLS = (
