@@ -61,6 +61,7 @@ iso = "base.iso"
 
 [components]
 dir = "components"
+images = ["docker.io/library/busybox:1.35.0"]
 
 [network]
 gateway = "{net.GATEWAY}"
