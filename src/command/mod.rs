@@ -9,6 +9,7 @@ pub mod image;
 pub mod images;
 pub mod init;
 pub mod inspect;
+pub mod kube;
 pub mod node;
 pub mod pki;
 pub mod plan;

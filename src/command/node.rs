@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::command::kube;
 use crate::error::Result;
 use crate::node;
 use crate::payload::manifest::Manifest;
@@ -27,6 +28,16 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Load the container images of the install medium; run at boot
     Images(super::images::Args),
+    /// Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters
+    #[command(after_help = "Examples:
+  kiln node addons
+  kiln node addons --once")]
+    Addons(kube::Args),
+    /// Judge kubelets' certificate requests; a unit of masters
+    #[command(after_help = "Examples:
+  kiln node approve
+  kiln node approve --once")]
+    Approve(kube::Args),
 }
 
 /// Arguments of `kiln node verify`.
@@ -93,6 +104,8 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Prepare(args) => (args.json, prepare(args, report)),
         Command::Place(args) => (args.json, place(args, report)),
         Command::Verify(args) => (args.json, verify(args, report)),
+        Command::Addons(args) => return kube::addons(args, report),
+        Command::Approve(args) => return kube::approve(args, report),
     };
     match outcome {
         Ok((line, text)) if json => {

@@ -155,8 +155,7 @@ impl Machine {
             }
         };
         let mac = self.likely_nic(&pool.name)?.mac;
-        let [.., a, b, c] = mac.octets();
-        let name = format!("{}-{a:02x}{b:02x}{c:02x}", pool.name);
+        let name = pool_member(&pool.name, mac);
         let name: HostName = name.parse().map_err(|rule| Error::input(format!("{name}: {rule}")))?;
         if manifest.nodes.iter().any(|node| node.name == name) {
             return Err(Error::input(format!(
@@ -187,6 +186,18 @@ impl Machine {
             self.describe()
         ))
     }
+}
+
+/// Name of a member of a pool: the pool's and the last half of its MAC address.
+fn pool_member(pool: &HostName, mac: Mac) -> String {
+    let [.., a, b, c] = mac.octets();
+    format!("{pool}-{a:02x}{b:02x}{c:02x}")
+}
+
+/// Whether a member of the pool may be called so.
+pub fn is_pool_member(pool: &HostName, name: &str) -> bool {
+    let tail = name.strip_prefix(pool.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    tail.is_some_and(|tail| tail.len() == 6 && tail.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 /// The node that the boot menu asks for. A machine that is known may not become another node.
@@ -313,6 +324,19 @@ mod tests {
         fake.nic("eth0", "52:54:00:0a:bc:99", true);
         let found = find(&fake, Role::Worker).unwrap();
         assert_eq!(found.name.as_str(), "pool-a-0abc99");
+        let pool: HostName = "pool-a".parse().unwrap();
+        assert!(is_pool_member(&pool, "pool-a-0abc99"));
+        for other in [
+            "pool-a",
+            "pool-a-",
+            "pool-a-0abc9",
+            "pool-a-0abc999",
+            "pool-a-0ABC99",
+            "pool-b-0abc99",
+            "pool-a0abc99",
+        ] {
+            assert!(!is_pool_member(&pool, other), "{other}");
+        }
         assert_eq!(found.pool.unwrap().as_str(), "pool-a");
         fake.nic("eth1", "52:54:00:0a:bc:98", false);
         assert_eq!(find(&fake, Role::Worker).unwrap().name.as_str(), "pool-a-0abc99");

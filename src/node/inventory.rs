@@ -54,6 +54,9 @@ pub struct Inventory {
     pub api_port: u16,
     /// The nodes' network.
     pub subnet: Ipv4Net,
+    /// Default gateway of that network.
+    #[serde(default)]
+    pub gateway: Option<Ipv4Addr>,
     /// Addresses of pods.
     pub pod_cidr: Ipv4Net,
     /// Addresses of services.
@@ -104,6 +107,7 @@ impl Inventory {
             vip: cluster.vip,
             api_port: cluster.api_port(),
             subnet: cluster.network.subnet.trunc(),
+            gateway: cluster.network.gateway,
             pod_cidr: cluster.pod_cidr,
             service_cidr: cluster.service_cidr,
             dns_service_ip: cluster.dns_service_ip(),

@@ -89,6 +89,38 @@ pub fn leaf(
     Ok(NewPair { cert: cert.pem(), key: PemKey::new(key.serialize_pem()) })
 }
 
+/// An authority outside of a `pki` folder: on masters, which have the key of the Kubernetes authority.
+#[derive(Debug)]
+pub struct Signer {
+    ca: NewPair,
+    end: OffsetDateTime,
+}
+
+impl Signer {
+    /// Takes the certificate (PEM) and the key of an authority.
+    pub fn new(cert: String, key: PemKey) -> Result<Self> {
+        let wrong = |why: String| Error::input(format!("the authority cannot be used: {why}"));
+        let facts = super::cert::read_facts(&cert).map_err(wrong)?;
+        match public_half(&key) {
+            Ok((public, _)) if public == facts.public_key && facts.authority => {
+                Ok(Self { ca: NewPair { cert, key }, end: facts.not_after })
+            }
+            _ => Err(wrong("it and its key do not belong together".to_owned())),
+        }
+    }
+
+    /// Issues a leaf that lasts for `life` from `now` on. It is kept nowhere.
+    pub fn issue(&self, spec: &LeafSpec, life: Duration, now: OffsetDateTime) -> Result<NewPair> {
+        let policy = Policy { backdate: Duration::minutes(5), leaf: life, ..Policy::default() };
+        leaf(spec, &self.ca, self.end, &policy, now)
+    }
+
+    /// Certificate of the authority, PEM.
+    pub fn cert(&self) -> &str {
+        &self.ca.cert
+    }
+}
+
 /// Makes the pair that signs service-account tokens: private key (PKCS#8) and public key (SubjectPublicKeyInfo), PEM.
 pub fn service_account() -> Result<(PemKey, String)> {
     let key = KeyPair::generate().map_err(failed)?;

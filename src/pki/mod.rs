@@ -25,7 +25,7 @@ use time::OffsetDateTime;
 
 pub use cert::{Facts, Pair, PemKey, read_facts};
 pub use describe::{Description, EntryKind, Row};
-pub use issue::Policy;
+pub use issue::{NewPair, Policy, Signer};
 pub use joiner::{GROUP as BOOTSTRAP_GROUP, Joiner};
 pub use spec::{AGENT_OF_NODE, AGENT_OF_POOL, Authority, LeafId, LeafSpec, San, Usage, wanted};
 pub use token::BootstrapToken;
@@ -33,7 +33,6 @@ pub use tokens::{JOIN_TOKENS, JoinTokens};
 
 use crate::cluster::model::Cluster;
 use crate::error::{Error, Result};
-use issue::NewPair;
 use store::{Access, Store};
 
 /// Names of files below `pki/`.

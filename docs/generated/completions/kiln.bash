@@ -97,6 +97,12 @@ _kiln() {
             kiln__subcmd__help__subcmd__image,create)
                 cmd="kiln__subcmd__help__subcmd__image__subcmd__create"
                 ;;
+            kiln__subcmd__help__subcmd__node,addons)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__addons"
+                ;;
+            kiln__subcmd__help__subcmd__node,approve)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__approve"
+                ;;
             kiln__subcmd__help__subcmd__node,images)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__images"
                 ;;
@@ -130,6 +136,12 @@ _kiln() {
             kiln__subcmd__image__subcmd__help,help)
                 cmd="kiln__subcmd__image__subcmd__help__subcmd__help"
                 ;;
+            kiln__subcmd__node,addons)
+                cmd="kiln__subcmd__node__subcmd__addons"
+                ;;
+            kiln__subcmd__node,approve)
+                cmd="kiln__subcmd__node__subcmd__approve"
+                ;;
             kiln__subcmd__node,help)
                 cmd="kiln__subcmd__node__subcmd__help"
                 ;;
@@ -144,6 +156,12 @@ _kiln() {
                 ;;
             kiln__subcmd__node,verify)
                 cmd="kiln__subcmd__node__subcmd__verify"
+                ;;
+            kiln__subcmd__node__subcmd__help,addons)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__addons"
+                ;;
+            kiln__subcmd__node__subcmd__help,approve)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__approve"
                 ;;
             kiln__subcmd__node__subcmd__help,help)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__help"
@@ -545,8 +563,36 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare place verify images"
+            opts="prepare place verify images addons approve"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__addons)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -861,7 +907,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare place verify images help"
+            opts="-q -h --color --quiet --help prepare place verify images addons approve help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -878,9 +924,81 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kiln__subcmd__node__subcmd__help)
-            opts="prepare place verify images help"
+        kiln__subcmd__node__subcmd__addons)
+            opts="-q -h --root --once --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__approve)
+            opts="-q -h --root --once --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help)
+            opts="prepare place verify images addons approve help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__addons)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

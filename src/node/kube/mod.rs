@@ -3,5 +3,20 @@
 //!
 //! It resolves no names, holds no state but what it writes below `/var/lib/kiln`, and is given the clock.
 
+pub mod addons;
+pub mod approve;
 pub mod client;
 pub mod config;
+pub mod csr;
+pub mod judge;
+
+use crate::error::{Error, Result};
+use crate::node::inventory::Inventory;
+
+/// Minor version of the cluster's Kubernetes.
+fn minor(inventory: &Inventory) -> Result<u8> {
+    let version: Result<crate::cluster::types::KubeVersion, _> = inventory.kubernetes.parse();
+    version.map(|version| version.minor).map_err(|_| {
+        Error::input(format!("`{}` is no version of Kubernetes", inventory.kubernetes.escape_debug()))
+    })
+}
