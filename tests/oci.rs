@@ -203,6 +203,14 @@ fn a_node_loads_its_images_once() {
         )
     };
     let note = root.join("var/lib/kiln/images-loaded").join(sha256.to_string());
+    let told = run(
+        env!("CARGO_BIN_EXE_kiln"),
+        &["inspect", "--check", dir.path().join("image.tar").to_str().unwrap()],
+    );
+    assert!(
+        told.contains(NAME) && told.contains("linux/amd64, 1 layers") && told.contains("docker     loads it"),
+        "{told}"
+    );
     load();
     assert!(containerd.ctr(&["images", "ls"]).contains("io.cri-containerd.pinned=pinned"));
     let status = std::fs::read_to_string(root.join("run/kiln/status.d/images.json")).unwrap();

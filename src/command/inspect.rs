@@ -4,7 +4,9 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use crate::error::{Error, IoContext, Result};
-use crate::image::inspect::{self, check, text};
+use crate::format::read_at::ReadAt as _;
+use crate::format::{oci, tar};
+use crate::image::inspect::{self, check, container, text};
 use crate::report::Report;
 
 /// Arguments of `kiln inspect`.
@@ -13,7 +15,8 @@ use crate::report::Report;
   kiln inspect out/prod-master.iso
   kiln inspect --check --json out/prod-master.iso")]
 pub struct Args {
-    /// The medium: an ISO image, kiln's or a vendor's
+    /// The medium: an ISO image, kiln's or a vendor's; or an archive of
+    /// container images
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Read it all: verify the implanted MD5 and every payload file's digest
@@ -29,9 +32,14 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let name = args.file.display().to_string();
     let file = File::open(&args.file).at("opening", &args.file)?;
     if !file.metadata().at("reading", &args.file)?.is_file() {
-        return Err(
-            Error::input(format!("{name} is no file")).hint("give an ISO image, not a folder or a device")
-        );
+        return Err(Error::input(format!("{name} is no file"))
+            .hint("give an ISO image or an archive of container images, not a folder or a device"));
+    }
+    if tar::index::is_tar(&file.read_vec_at(0, 512).unwrap_or_default()) {
+        let archive = oci::read::open(&file).map_err(|error| error.context(text::printable(&name)))?;
+        let told = if args.json { container::json(&archive) } else { container::text(&archive, &name) };
+        report.data(&told);
+        return if args.check { archive.verify(&file, report) } else { Ok(()) };
     }
     let mut found = inspect::inspect(&file).map_err(|error| error.context(text::printable(&name)))?;
     if args.check {

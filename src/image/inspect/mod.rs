@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod check;
+pub mod container;
 pub mod payload;
 pub mod text;
 
