@@ -6,6 +6,7 @@
 
 mod cert;
 mod describe;
+mod encryption;
 mod issue;
 mod joiner;
 mod kubeconfig;
@@ -37,11 +38,12 @@ use store::{Access, Store};
 
 /// Names of files below `pki/`.
 const META: &str = "pki.toml";
-/// Layout of the folder. 1: without the authority of kiln's own agents, which is added to such a folder.
-const SCHEMA: u32 = 2;
+/// Layout of the folder. Older ones get what they lack: 1 the authority of kiln's own agents, 2 the key that encrypts Secrets.
+const SCHEMA: u32 = 3;
 const TOKEN: &str = "bootstrap-token.toml";
 const SA_KEY: &str = "service-account/sa.key";
 const SA_PUB: &str = "service-account/sa.pub";
+const ENCRYPTION: &str = "encryption/secrets.key";
 
 /// What `pki.toml` holds: which layout this is and whose keys these are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,6 +67,7 @@ pub struct Pki {
     cluster: String,
     authorities: BTreeMap<Authority, Pair>,
     service_account: (PemKey, String),
+    encryption: PemKey,
     leaves: BTreeMap<LeafId, Leaf>,
     token: BootstrapToken,
     changes: Vec<String>,
@@ -155,11 +158,13 @@ impl Pki {
         }
         let service_account = read_service_account(store)?;
         let token = store.require(TOKEN, Access::Private)?;
+        let encryption = store.require(ENCRYPTION, Access::Private)?;
         let mut pki = Pki {
             dir: dir.to_owned(),
             cluster: meta.cluster,
             authorities,
             service_account,
+            encryption: encryption::read(&encryption, &store.path(ENCRYPTION))?,
             leaves: BTreeMap::new(),
             token: BootstrapToken::from_toml(&token, &store.path(TOKEN))?,
             changes: Vec::new(),
@@ -272,7 +277,7 @@ fn same_cluster(dir: &Path, have: &str, cluster: &Cluster) -> Result<()> {
 fn upgrade(store: &Store, dir: &Path, cluster: &Cluster, now: OffsetDateTime, policy: &Policy) -> Result<()> {
     let Some(text) = store.read(META, Access::Public)? else { return Ok(()) };
     let meta = parse_meta(store, &text)?;
-    if meta.schema != 1 {
+    if !(1..SCHEMA).contains(&meta.schema) {
         return Ok(());
     }
     same_cluster(dir, &meta.cluster, cluster)?;
@@ -280,6 +285,10 @@ fn upgrade(store: &Store, dir: &Path, cluster: &Cluster, now: OffsetDateTime, po
     if store.read(&format!("{folder}/cert.pem"), Access::Public)?.is_none() {
         let pair = issue::authority(Authority::Kiln, cluster.name.as_str(), policy, now)?;
         store.replace_folder(&folder, &pair_files(&pair))?;
+    }
+    if store.read(ENCRYPTION, Access::Private)?.is_none() {
+        let key = new_encryption()?;
+        store.replace_folder("encryption", &[("secrets.key", Access::Private, key.as_str())])?;
     }
     store.replace_public(META, &meta_text(&meta.cluster)?)
 }
@@ -293,6 +302,7 @@ fn create(store: &Store, cluster: &Cluster, now: OffsetDateTime, policy: &Policy
     let meta = meta_text(cluster.name.as_str())?;
     let (sa_key, sa_pub) = issue::service_account()?;
     let token = new_token(now, policy)?.to_toml()?;
+    let encryption = new_encryption()?;
     let mut pairs = Vec::new();
     for which in Authority::ALL {
         let pair = issue::authority(which, cluster.name.as_str(), policy, now)?;
@@ -304,6 +314,7 @@ fn create(store: &Store, cluster: &Cluster, now: OffsetDateTime, policy: &Policy
         (TOKEN, Access::Private, token.as_str()),
         (SA_KEY, Access::Private, sa_key.expose()),
         (SA_PUB, Access::Public, sa_pub.as_str()),
+        (ENCRYPTION, Access::Private, encryption.as_str()),
     ];
     files.extend(pairs.iter().map(|(name, access, text)| (name.as_str(), *access, text.as_str())));
     store.create(&files)
@@ -311,6 +322,11 @@ fn create(store: &Store, cluster: &Cluster, now: OffsetDateTime, policy: &Policy
 
 fn new_token(now: OffsetDateTime, policy: &Policy) -> Result<BootstrapToken> {
     BootstrapToken::generate(&mut token::kernel_random()?, now + policy.leaf)
+        .map_err(|error| Error::io("reading", Path::new("/dev/urandom"), error))
+}
+
+fn new_encryption() -> Result<String> {
+    encryption::generate(&mut token::kernel_random()?)
         .map_err(|error| Error::io("reading", Path::new("/dev/urandom"), error))
 }
 

@@ -3,6 +3,7 @@
 //! The key of the Kubernetes authority goes to masters alone (the controller manager signs kubelets' requests with it); the
 //! keys of the other authorities and the operators' break-glass certificate go to no node.
 
+use super::encryption;
 use super::kubeconfig::{self, Credential};
 use super::{Authority, JOIN_TOKENS, JoinTokens, Joiner, LeafId, Pair, Pki};
 use crate::blob::Blob;
@@ -83,6 +84,7 @@ impl Pki {
         let ca = self.ca(Authority::Kubernetes)?;
         secret(tree, &format!("{KUBERNETES}/ca-key.pem"), ca.key.expose())?;
         secret(tree, &format!("{KUBERNETES}/sa.key"), self.service_account.0.expose())?;
+        secret(tree, &format!("{CONFIG}/encryption.yml"), &encryption::configuration(&self.encryption))?;
         secret(tree, JOIN_TOKENS, &JoinTokens::of(self, cluster)?.to_json()?)?;
         for (leaf, user) in [
             ("controller-manager", "system:kube-controller-manager"),

@@ -80,6 +80,7 @@ fn apiserver(cluster: &Cluster, gates: &Gates, mut f: Flags) -> Vec<String> {
     f.add("service-account-issuer", format!("https://kubernetes.default.svc.{}", cluster.domain));
     f.add("service-account-key-file", format!("{SSL}/sa.pub"));
     f.add("service-account-signing-key-file", format!("{SSL}/sa.key"));
+    f.add("encryption-provider-config", format!("{CFG}/encryption.yml"));
     f.add("service-cluster-ip-range", cluster.service_cidr);
     f.add("service-node-port-range", "30000-32767");
     f.add("authorization-mode", "Node,RBAC");

@@ -129,7 +129,7 @@ fn a_second_opening_changes_nothing() {
     assert_eq!(again.changes(), [] as [String; 0]);
     assert_eq!(snapshot(&dir), before);
     for (path, (mode, _)) in &before {
-        let secret = path.ends_with("key.pem") || path.ends_with("sa.key") || path.ends_with(TOKEN);
+        let secret = ["key.pem", "sa.key", TOKEN, ENCRYPTION].iter().any(|name| path.ends_with(name));
         assert_eq!(*mode, if secret { 0o600 } else { 0o644 }, "{path:?}");
     }
     let tree = |pki: &Pki| pki.node_tree(&cluster(), &node("k8s-master1", Role::Master, 71)).unwrap();
@@ -218,8 +218,9 @@ fn damage_is_named_and_nothing_is_replaced() {
     with("nodes/k8s-node1/kube-proxy/key.pem", None, "nodes/k8s-node1/kube-proxy/key.pem is missing");
     with("operators/admin/cert.pem", Some(b"nonsense"), "operators/admin/cert.pem");
     with("bootstrap-token.toml", Some(b"token = 'x'"), "bootstrap-token.toml");
+    with(ENCRYPTION, Some(b"c2hvcnQ="), "encryption/secrets.key does not hold 32 bytes");
     with("pki.toml", None, "pki.toml is missing");
-    with("pki.toml", Some(b"schema = 3\ncluster = 'prod'"), "schema 3");
+    with("pki.toml", Some(b"schema = 4\ncluster = 'prod'"), "schema 4");
 
     // A leaf of another cluster with its own key: a pair, but not ours.
     let leaf = "nodes/k8s-node2/kube-proxy";
@@ -343,7 +344,24 @@ fn a_folder_of_the_first_layout_gets_what_is_new_and_keeps_the_rest() {
                 .collect()
         };
         assert_eq!(kept(snapshot(&dir)), kept(before));
-        assert_eq!(std::fs::read_to_string(dir.join(META)).unwrap(), "schema = 2\ncluster = \"prod\"\n");
+        assert_eq!(std::fs::read_to_string(dir.join(META)).unwrap(), "schema = 3\ncluster = \"prod\"\n");
         assert!(again.leaf(&LeafId::from_folder("nodes/k8s-lb1/agent".into())).is_some());
     }
+}
+
+#[test]
+fn the_key_of_secrets_is_added_once_and_never_made_again() {
+    let (_temp, dir, _) = made();
+    let key = || std::fs::read_to_string(dir.join(ENCRYPTION)).unwrap();
+    let first = key();
+    std::fs::remove_dir_all(dir.join("encryption")).unwrap();
+    let error = Pki::open_or_create(&dir, &cluster(), NOW).unwrap_err();
+    assert!(error.to_string().contains("encryption/secrets.key is missing"), "{error}");
+    // A folder of a kiln that had no such key gets one, and keeps it.
+    std::fs::write(dir.join(META), "schema = 2\ncluster = \"prod\"\n").unwrap();
+    Pki::open_or_create(&dir, &cluster(), NOW).unwrap();
+    let second = key();
+    assert_ne!(first, second);
+    Pki::open_or_create(&dir, &cluster(), NOW).unwrap();
+    assert_eq!(key(), second);
 }

@@ -53,8 +53,13 @@ fn each_node_gets_its_own_keys_and_no_others() {
     let (_temp, dir, pki) = made();
     let key_of = |path: &str| std::fs::read_to_string(dir.join(path).join("key.pem")).unwrap();
     let on_no_node = ["ca/etcd", "ca/front-proxy", "ca/kiln", "operators/super-admin"].map(key_of);
-    let masters_only =
-        [key_of("ca/kubernetes"), pki.service_account.0.expose().to_owned(), key_of("operators/admin")];
+    let encryption = pki.encryption.expose().to_owned();
+    let masters_only = [
+        key_of("ca/kubernetes"),
+        pki.service_account.0.expose().to_owned(),
+        key_of("operators/admin"),
+        encryption.clone(),
+    ];
     let tokens = JoinTokens::of(&pki, &cluster()).unwrap();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for (role, name, tree) in all_trees(&pki) {
@@ -76,7 +81,7 @@ fn each_node_gets_its_own_keys_and_no_others() {
                 _ => assert!(held.is_empty(), "{at}"),
             }
             assert!(!content.contains(pki.token().secret()), "{at}: the token that others are derived from");
-            let secret = content.contains("PRIVATE KEY") || !held.is_empty();
+            let secret = content.contains("PRIVATE KEY") || content.contains(&encryption) || !held.is_empty();
             assert_eq!(
                 (entry.secret, entry.mode),
                 if secret { (true, 0o600) } else { (false, 0o644) },
@@ -95,7 +100,7 @@ fn each_node_gets_its_own_keys_and_no_others() {
         }
         let paths: Vec<&str> = tree.iter().map(|(path, _)| path.as_str()).collect();
         match role {
-            Role::Master => assert_eq!(paths.len(), 5 + 5 + 10 + 2 + 6 + 3, "{paths:#?}"),
+            Role::Master => assert_eq!(paths.len(), 5 + 5 + 10 + 2 + 6 + 4, "{paths:#?}"),
             Role::Worker => assert_eq!(
                 paths,
                 [
