@@ -70,6 +70,8 @@ struct NetworkData {
     subnet: String,
     prefix: u8,
     ntp: Vec<String>,
+    /// The site's name servers; empty where there are none.
+    dns: Vec<Ipv4Addr>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -114,6 +116,7 @@ impl Data {
                 subnet: cluster.network.subnet.trunc().to_string(),
                 prefix: cluster.network.subnet.prefix_len(),
                 ntp: cluster.network.ntp.clone(),
+                dns: cluster.network.dns.clone(),
             },
             role: role.as_str(),
             el: cluster.base.release.el,
