@@ -2,8 +2,10 @@
 //!
 //! It needs nothing but the kernel: no other program, no shared library, Linux 3.10 on.
 
+pub mod agent;
 pub mod child;
 pub mod disk;
+pub mod formation;
 pub mod identity;
 pub mod images;
 pub mod inventory;
@@ -11,5 +13,6 @@ pub mod kube;
 mod layer;
 pub mod place;
 pub mod prepare;
+pub mod status;
 pub mod topic;
 pub mod verify;
