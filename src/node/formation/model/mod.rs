@@ -36,6 +36,9 @@ pub enum Loss {
     /// Once every other member has written down that disk's incarnation, or that the cluster has formed; and once there
     /// is a cluster, only while no more than a minority is without data.
     Known,
+    /// As `Known`, and only while the voters that are left are a majority of those that etcd counts: one that is being taken
+    /// in has no vote yet, so for that while two of three are all there are, and losing one of two ends any quorum.
+    Borne,
 }
 
 /// What is explored.
@@ -216,7 +219,9 @@ impl World {
         }
         let absent = |other: &usize| match bounds.loss {
             Loss::Any => self.is_lost(*other),
-            Loss::Known => self.is_lost(*other) || !self.acked.is_empty() && self.disks[*other].wal.is_none(),
+            Loss::Known | Loss::Borne => {
+                self.is_lost(*other) || !self.acked.is_empty() && self.disks[*other].wal.is_none()
+            }
         };
         let lost = (0..self.members()).filter(|other| *other != node && absent(other)).count();
         let minority = (lost + 1) * 2 < self.members();
@@ -225,7 +230,18 @@ impl World {
             disk.formed || disk.known[node] & (1 << self.disks[node].life) != 0
         };
         let everyone = (0..self.members()).filter(|other| *other != node).all(known);
-        minority && (bounds.loss == Loss::Any || everyone)
+        minority && (bounds.loss == Loss::Any || everyone) && (bounds.loss != Loss::Borne || self.bears(node))
+    }
+
+    /// Whether etcd still has a quorum without the disk of a node. Before there is a cluster there is none to lose.
+    fn bears(&self, node: usize) -> bool {
+        let logs = self.disks.iter().filter_map(|disk| disk.wal.as_ref());
+        let Some(newest) = logs.max_by_key(|wal| wal.log.len()) else { return true };
+        let voters = etcd::voters(self.members(), &newest.log);
+        let left = self.disks.iter().enumerate().filter(|(other, disk)| {
+            *other != node && disk.wal.as_ref().is_some_and(|wal| voters.contains(&wal.id))
+        });
+        newest.log.is_empty() || left.count() * 2 > voters.len()
     }
 
     /// Whether it lost its disk and is not back yet.
