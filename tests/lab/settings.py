@@ -83,3 +83,7 @@ def adapt_node(root: Path) -> None:
         for plugin in CONTAINERD_PLUGINS:
             text = text.replace(f"{plugin}\n", f"{plugin}\n  restrict_oom_score_adj = true\n")
         config.write_text(text)
+    # The table of connections has its size from the host: in a network namespace of its own the setting is read-only.
+    proxy = root / "opt/kubernetes/cfg/kube-proxy-config.yml"
+    if proxy.exists():
+        proxy.write_text(proxy.read_text().rstrip("\n") + "\nconntrack:\n  maxPerCore: 0\n  min: 0\n")
