@@ -12,25 +12,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::{Error, IoContext as _, Result};
+pub use crate::node::status::Level as State;
 
 /// Where topics lie.
 pub const FOLDER: &str = "/run/kiln/status.d";
 /// Longest text that is written, in characters.
 const LONGEST: usize = 2000;
-
-/// How a topic is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
-    Ok,
-    /// Something has yet to come.
-    Waiting,
-    /// It works, and somebody should look.
-    Warn,
-    /// It does not work.
-    Failed,
-}
 
 #[derive(Serialize)]
 struct File<'a> {
