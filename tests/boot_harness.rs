@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use std::os::unix::fs::PermissionsExt;
+#[path = "common/exec.rs"]
+mod exec;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,8 +36,7 @@ struct Fake {
 fn fake(script: &str) -> Fake {
     let dir = tempfile::tempdir().unwrap();
     let qemu = dir.path().join("qemu");
-    std::fs::write(&qemu, format!("{HEAD}{script}\n")).unwrap();
-    std::fs::set_permissions(&qemu, PermissionsExt::from_mode(0o755)).unwrap();
+    exec::script(&format!("{HEAD}{script}\n"), &qemu);
     let medium = dir.path().join("m,edium.iso");
     std::fs::write(&medium, b"").unwrap();
     let mut spec = BootSpec::new(medium, Firmware::Bios, Attach::Cd, dir.path().join("work"));

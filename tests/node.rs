@@ -39,6 +39,8 @@ fn medium() -> tempfile::TempDir {
     });
     let media = tempfile::tempdir().unwrap();
     dir::write(payload.unwrap().files, media.path()).unwrap();
+    let program = media.path().join("kiln/kiln");
+    common::exec::program(&program, &program);
     media
 }
 

@@ -1,9 +1,10 @@
 //! Loading images into a runtime that is a script: what is asked of it, and what happens when it fails. A real containerd takes
 //! them in `tests/oci.rs`.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
+
+#[path = "../../tests/common/exec.rs"]
+mod exec;
 
 /// A node with two archives and a `ctr` that keeps its images in a file.
 struct Fake {
@@ -30,8 +31,7 @@ impl Fake {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("archives")).unwrap();
-        std::fs::write(dir.path().join("ctr"), CTR).unwrap();
-        std::fs::set_permissions(dir.path().join("ctr"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        exec::script(CTR, &dir.path().join("ctr"));
         let list = ImageList { format: FORMAT, runtime: "containerd".into(), images: BTreeMap::new() };
         let mut fake = Self { dir, list };
         fake.archive("a.tar", "registry.k8s.io/a:1", "registry.k8s.io/a:1\n");

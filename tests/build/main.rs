@@ -7,6 +7,8 @@
 
 #[path = "../common/bases.rs"]
 mod bases;
+#[path = "../common/exec.rs"]
+mod exec;
 #[path = "../common/images.rs"]
 mod images;
 

@@ -65,7 +65,7 @@ fn under_another_uid() {
     let to = moved(&project, "theirs");
     // A program that the other user can reach, with the same bytes: it is part of the medium.
     let program = project.beside("bin").join("kiln");
-    std::fs::copy(KILN, &program).unwrap();
+    crate::exec::program(Path::new(KILN), &program);
     let mut command = if is_root() {
         let top = project.dir.parent().unwrap();
         run(Command::new("chmod").arg("755").arg(top));
