@@ -116,6 +116,27 @@ fn plans_of_the_reference_cluster() {
     assert!(faults.is_empty(), "these differ, see above: {faults:#?}");
 }
 
+/// Whoever carries no image for metrics-server gets no manifest and no certificate of it.
+#[test]
+fn addons_without_an_image_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = Assets::new(None).unwrap().text("profiles/images.toml").unwrap();
+    let parts = list.split("[[image]]").filter(|part| !part.contains("\"metrics_server\""));
+    let without = parts.collect::<Vec<_>>().join("[[image]]");
+    std::fs::create_dir(dir.path().join("profiles")).unwrap();
+    std::fs::write(dir.path().join("profiles/images.toml"), without).unwrap();
+    let files = |assets: Assets| -> Vec<String> {
+        let plan = plan(&cluster(&CASES[2]), &assets, Role::Master, &Versions::new()).unwrap();
+        let paths = plan.common.iter().map(|(path, _)| path.to_string());
+        paths.filter(|path| path.starts_with("/opt/kiln/addons/")).collect()
+    };
+    let all = files(Assets::new(None).unwrap());
+    assert!(all.iter().any(|path| path.ends_with("/30-metrics-server.yaml")), "{all:?}");
+    let few = files(Assets::new(Some(dir.path())).unwrap());
+    let gone: Vec<_> = all.iter().filter(|path| !few.contains(path)).collect();
+    assert_eq!(gone, ["/opt/kiln/addons/30-metrics-server.yaml", "/opt/kiln/addons/certificates.toml"]);
+}
+
 #[test]
 fn planning_twice_gives_the_same() {
     for role in Role::ALL {

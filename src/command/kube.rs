@@ -143,6 +143,12 @@ fn apply(addons: &Addons, now: OffsetDateTime, report: &Report) -> Result<Option
     let tokens = addons.tokens(now)?;
     let manifests = addons.manifests()?;
     let mut failures = Vec::new();
+    match addons.certificates(now) {
+        Ok(issued) => {
+            issued.iter().for_each(|name| report.note(&format!("issued the certificate of {name}")))
+        }
+        Err(error) => failures.push(error),
+    }
     for manifest in &manifests {
         failures.extend(addons.apply(manifest).err());
     }

@@ -100,13 +100,18 @@ impl Pair {
 
     /// Whether this pair's certificate is signed by `authority`.
     pub fn signed_by(&self, authority: &Pair) -> bool {
-        let verified = with_certificate(&self.cert, |leaf| {
-            with_certificate(&authority.cert, |ca| {
-                leaf.issuer() == ca.subject() && leaf.verify_signature(Some(ca.public_key())).is_ok()
-            })
-        });
-        matches!(verified, Ok(Ok(true)))
+        is_signed_by(&self.cert, &authority.cert)
     }
+}
+
+/// Whether the certificate `leaf` is signed by the authority whose certificate `authority` is; both PEM.
+pub(super) fn is_signed_by(leaf: &str, authority: &str) -> bool {
+    let verified = with_certificate(leaf, |leaf| {
+        with_certificate(authority, |ca| {
+            leaf.issuer() == ca.subject() && leaf.verify_signature(Some(ca.public_key())).is_ok()
+        })
+    });
+    matches!(verified, Ok(Ok(true)))
 }
 
 fn unusable(path: &Path, why: &str) -> Error {

@@ -9,7 +9,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::cert::PemKey;
+use super::cert::{Pair, PemKey};
 use super::spec::{Authority, LeafSpec, San};
 use crate::error::{Error, Result};
 
@@ -93,6 +93,7 @@ pub fn leaf(
 #[derive(Debug)]
 pub struct Signer {
     ca: NewPair,
+    start: OffsetDateTime,
     end: OffsetDateTime,
 }
 
@@ -103,16 +104,45 @@ impl Signer {
         let facts = super::cert::read_facts(&cert).map_err(wrong)?;
         match public_half(&key) {
             Ok((public, _)) if public == facts.public_key && facts.authority => {
-                Ok(Self { ca: NewPair { cert, key }, end: facts.not_after })
+                Ok(Self { ca: NewPair { cert, key }, start: facts.not_before, end: facts.not_after })
             }
             _ => Err(wrong("it and its key do not belong together".to_owned())),
         }
     }
 
-    /// Issues a leaf that lasts for `life` from `now` on. It is kept nowhere.
+    /// Issues a leaf that lasts for `life` from `now` on. It is kept nowhere. Fails where the clock is before the authority's
+    /// first second: what it issued would be good for nobody whose clock is right.
     pub fn issue(&self, spec: &LeafSpec, life: Duration, now: OffsetDateTime) -> Result<NewPair> {
+        if now < self.start {
+            return Err(Error::input(format!(
+                "the clock says {now}, which is before the authority was made"
+            ))
+            .hint("set this machine's clock"));
+        }
         let policy = Policy { backdate: Duration::minutes(5), leaf: life, ..Policy::default() };
         leaf(spec, &self.ca, self.end, &policy, now)
+    }
+
+    /// Whether a pair that lies elsewhere is what [`Signer::issue`] would give for `spec` by this authority, and still good for
+    /// `least` from `now` on.
+    pub fn vouches(
+        &self,
+        cert: &str,
+        key: &PemKey,
+        spec: &LeafSpec,
+        least: Duration,
+        now: OffsetDateTime,
+    ) -> bool {
+        let nowhere = std::path::Path::new("");
+        let Ok(pair) = Pair::read((cert.to_owned(), nowhere), (key.clone(), nowhere)) else { return false };
+        let facts = &pair.facts;
+        // Where the authority itself ends soon, another leaf would end with it.
+        let late = facts.not_after >= now + least || facts.not_after >= self.end;
+        facts.matches(spec)
+            && late
+            && facts.not_before <= now
+            && facts.not_after > now
+            && super::cert::is_signed_by(cert, &self.ca.cert)
     }
 
     /// Certificate of the authority, PEM.

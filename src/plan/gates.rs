@@ -29,6 +29,9 @@ pub struct Gates {
     /// Path that asks an API server whether it serves. etcd is left out: an election there is no reason to move the VIP,
     /// all proxies see the same etcd. The check `etcd-readiness` came in 1.26, and older ones log a warning about it.
     pub api_health: &'static str,
+    /// What metrics-server reads at kubelets, as RBAC names it: 0.5, the release up to 1.24, asks for `/stats/summary`, later ones
+    /// for `/metrics/resource`. Up to 1.24 both, so that a later release may take its place.
+    pub metrics_of_kubelets: &'static str,
     /// Image of the pod sandbox that this minor expects.
     pub sandbox_image: String,
 }
@@ -50,6 +53,11 @@ impl Gates {
             api_health: match minor {
                 ..=25 => "/readyz?exclude=etcd",
                 26.. => "/readyz?exclude=etcd&exclude=etcd-readiness",
+            },
+            metrics_of_kubelets: if minor >= 25 {
+                r#"["nodes/metrics"]"#
+            } else {
+                r#"["nodes/metrics", "nodes/stats"]"#
             },
             sandbox_image: format!("registry.k8s.io/pause:{}", pause(minor)),
         }

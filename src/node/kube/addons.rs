@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::approve::RECORD;
+use super::certificates;
 use super::client::{ApiResult, Client, Patch, escape};
 use super::config::{KubeConfig, Login};
 use super::judge::owner;
@@ -124,6 +125,17 @@ impl Addons {
     /// When the bootstrap tokens end.
     pub fn tokens_end(&self) -> OffsetDateTime {
         self.tokens.expires()
+    }
+
+    /// Sees to the serving certificates that the addons list; says which were issued anew.
+    pub fn certificates(&self, now: OffsetDateTime) -> Result<Vec<String>> {
+        let mut issued = Vec::new();
+        for wanted in certificates::load(&self.places.manifests)? {
+            if certificates::ensure(&self.client, &self.signer, &wanted, &self.inventory.domain, now)? {
+                issued.push(wanted.to_string());
+            }
+        }
+        Ok(issued)
     }
 
     /// Manifests in the order in which they are applied.

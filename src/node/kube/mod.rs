@@ -5,10 +5,13 @@
 
 pub mod addons;
 pub mod approve;
+pub mod certificates;
 pub mod client;
 pub mod config;
 pub mod csr;
 pub mod judge;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::error::{Error, Result};
 use crate::node::inventory::Inventory;
