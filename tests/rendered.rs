@@ -13,8 +13,9 @@ use kiln::assets::Assets;
 use kiln::cluster::Cluster;
 use kiln::cluster::model::{ProxyMode, Runtime};
 use kiln::cluster::types::Role;
+use kiln::node::formation::run::{environment, founders};
+use kiln::node::inventory::Inventory;
 use kiln::plan::{RolePlan, Versions, plan};
-use kiln::tree::{Kind, Tree};
 
 /// Runs a program of a package; its output.
 fn run(package: &str, command: &mut Command) -> Output {
@@ -76,28 +77,11 @@ fn plans() -> Vec<(String, RolePlan)> {
     plans
 }
 
-/// Lays a tree down below `root`, as `kiln node place` does on a machine.
-fn lay(tree: &Tree, root: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    for (path, entry) in tree.iter() {
-        let at = root.join(path.relative());
-        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
-        match &entry.kind {
-            Kind::Dir => std::fs::create_dir_all(&at).unwrap(),
-            Kind::Symlink(target) => std::os::unix::fs::symlink(target, &at).unwrap(),
-            Kind::File(blob) => {
-                std::fs::write(&at, blob.to_vec(1 << 20).unwrap()).unwrap();
-                std::fs::set_permissions(&at, PermissionsExt::from_mode(u32::from(entry.mode))).unwrap();
-            }
-        }
-    }
-}
-
 /// Lays the common tree and one node's own down in a fresh folder.
 fn root_of(plan: &RolePlan, node: usize) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
-    lay(&plan.common, root.path());
-    lay(&plan.nodes.values().nth(node).unwrap().tree, root.path());
+    common::lay::lay(&plan.common, root.path());
+    common::lay::lay(&plan.nodes.values().nth(node).unwrap().tree, root.path());
     root
 }
 
@@ -284,13 +268,11 @@ fn containerd_takes_its_configuration() {
     }
 }
 
-/// etcd reads its settings before it looks for its certificates: the first complaint must be about a missing file, and it
-/// must name one of ours.
-#[test]
-fn etcd_takes_its_environment() {
+/// Starts etcd with its file, and with what `kiln node form` adds. It cannot come far: there is no such address and no certificate.
+fn etcd_says(added: &str) -> String {
     let (_, cluster) = shapes().remove(3);
     let root = root_of(&planned(&cluster, Role::Master, "1.7.28"), 0);
-    let text = std::fs::read_to_string(root.path().join("opt/etcd/cfg/etcd.conf")).unwrap();
+    let text = std::fs::read_to_string(root.path().join("opt/etcd/cfg/etcd.conf")).unwrap() + added;
     let data = root.path().join("data");
     let mut command = Command::new("etcd");
     command.env_clear();
@@ -309,11 +291,21 @@ fn etcd_takes_its_environment() {
     let said =
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success(), "etcd started without certificates\n{said}");
-    assert!(said.contains("/opt/etcd/ssl/") && said.contains("no such file"), "{said}");
+    assert!(!data.join("member/wal").exists(), "{said}");
     for word in ["unrecognized environment variable", "conflicting environment", "shadowed", "flag provided"]
     {
         assert!(!said.contains(word), "{said}");
     }
+    said
+}
+
+/// etcd reads its settings before it looks for its certificates: the first complaint must be about a missing file, and it
+/// must name one of ours.
+#[test]
+fn etcd_takes_its_environment() {
+    let (_, cluster) = shapes().remove(3);
+    let said = etcd_says(&environment(&founders(&Inventory::of(&cluster)), "new"));
+    assert!(said.contains("/opt/etcd/ssl/") && said.contains("no such file"), "{said}");
     assert!(said.contains("k8s-master1=https://192.168.31.71:2380"), "{said}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::command::kube;
+use crate::command::{agent, kube};
 use crate::error::Result;
 use crate::node;
 use crate::payload::manifest::Manifest;
@@ -38,6 +38,21 @@ pub enum Command {
   kiln node approve
   kiln node approve --once")]
     Approve(kube::Args),
+    /// Answer the other nodes and tell them how this one is; a unit of every node
+    #[command(after_help = "Examples:
+  kiln node agent")]
+    Agent(agent::Args),
+    /// Let etcd start once it may: found the cluster, join it again, or wait; run before etcd
+    #[command(after_help = "Examples:
+  kiln node form
+  kiln node form --grace 300")]
+    Form(agent::FormArgs),
+    /// Remember that etcd has had a quorum; run after etcd is ready
+    #[command(after_help = "Examples:
+  kiln node formed")]
+    Formed(agent::Args),
+    /// Show all nodes of the cluster: stage, what is waited for and since when, warnings
+    Status(agent::StatusArgs),
 }
 
 /// Arguments of `kiln node verify`.
@@ -106,6 +121,10 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Verify(args) => (args.json, verify(args, report)),
         Command::Addons(args) => return kube::addons(args, report),
         Command::Approve(args) => return kube::approve(args, report),
+        Command::Agent(args) => return agent::agent(args),
+        Command::Form(args) => return agent::form(args, report),
+        Command::Formed(args) => return agent::formed(args),
+        Command::Status(args) => return agent::status(args, report),
     };
     match outcome {
         Ok((line, text)) if json => {

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod exec;
+pub mod lay;
 pub mod reference;
 
 use std::path::{Path, PathBuf};

@@ -100,8 +100,17 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,addons)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__addons"
                 ;;
+            kiln__subcmd__help__subcmd__node,agent)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__agent"
+                ;;
             kiln__subcmd__help__subcmd__node,approve)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__approve"
+                ;;
+            kiln__subcmd__help__subcmd__node,form)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__form"
+                ;;
+            kiln__subcmd__help__subcmd__node,formed)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__formed"
                 ;;
             kiln__subcmd__help__subcmd__node,images)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__images"
@@ -111,6 +120,9 @@ _kiln() {
                 ;;
             kiln__subcmd__help__subcmd__node,prepare)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__prepare"
+                ;;
+            kiln__subcmd__help__subcmd__node,status)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__status"
                 ;;
             kiln__subcmd__help__subcmd__node,verify)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__verify"
@@ -139,8 +151,17 @@ _kiln() {
             kiln__subcmd__node,addons)
                 cmd="kiln__subcmd__node__subcmd__addons"
                 ;;
+            kiln__subcmd__node,agent)
+                cmd="kiln__subcmd__node__subcmd__agent"
+                ;;
             kiln__subcmd__node,approve)
                 cmd="kiln__subcmd__node__subcmd__approve"
+                ;;
+            kiln__subcmd__node,form)
+                cmd="kiln__subcmd__node__subcmd__form"
+                ;;
+            kiln__subcmd__node,formed)
+                cmd="kiln__subcmd__node__subcmd__formed"
                 ;;
             kiln__subcmd__node,help)
                 cmd="kiln__subcmd__node__subcmd__help"
@@ -154,14 +175,26 @@ _kiln() {
             kiln__subcmd__node,prepare)
                 cmd="kiln__subcmd__node__subcmd__prepare"
                 ;;
+            kiln__subcmd__node,status)
+                cmd="kiln__subcmd__node__subcmd__status"
+                ;;
             kiln__subcmd__node,verify)
                 cmd="kiln__subcmd__node__subcmd__verify"
                 ;;
             kiln__subcmd__node__subcmd__help,addons)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__addons"
                 ;;
+            kiln__subcmd__node__subcmd__help,agent)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__agent"
+                ;;
             kiln__subcmd__node__subcmd__help,approve)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__approve"
+                ;;
+            kiln__subcmd__node__subcmd__help,form)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__form"
+                ;;
+            kiln__subcmd__node__subcmd__help,formed)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__formed"
                 ;;
             kiln__subcmd__node__subcmd__help,help)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__help"
@@ -174,6 +207,9 @@ _kiln() {
                 ;;
             kiln__subcmd__node__subcmd__help,prepare)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__prepare"
+                ;;
+            kiln__subcmd__node__subcmd__help,status)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__status"
                 ;;
             kiln__subcmd__node__subcmd__help,verify)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__verify"
@@ -563,7 +599,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare place verify images addons approve"
+            opts="prepare place verify images addons approve agent form formed status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -590,7 +626,49 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__help__subcmd__node__subcmd__agent)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__help__subcmd__node__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__form)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__formed)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -633,6 +711,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node__subcmd__prepare)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -907,7 +999,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare place verify images addons approve help"
+            opts="-q -h --color --quiet --help prepare place verify images addons approve agent form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -926,6 +1018,28 @@ _kiln() {
             ;;
         kiln__subcmd__node__subcmd__addons)
             opts="-q -h --root --once --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__agent)
+            opts="-q -h --root --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -968,8 +1082,56 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__form)
+            opts="-q -h --root --grace --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__formed)
+            opts="-q -h --root --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare place verify images addons approve help"
+            opts="prepare place verify images addons approve agent form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -996,7 +1158,49 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__help__subcmd__agent)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__form)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__formed)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1053,6 +1257,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help__subcmd__prepare)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1152,6 +1370,28 @@ _kiln() {
                     return 0
                     ;;
                 --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__status)
+            opts="-q -h --root --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

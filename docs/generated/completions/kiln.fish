@@ -145,18 +145,22 @@ complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcomman
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make what is missing; a build does so by itself'
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -s q -l quiet -d 'Say nothing but warnings and errors'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -f -a "addons" -d 'Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -f -a "approve" -d 'Judge kubelets\' certificate requests; a unit of masters'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "addons" -d 'Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "approve" -d 'Judge kubelets\' certificate requests; a unit of masters'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "agent" -d 'Answer the other nodes and tell them how this one is; a unit of every node'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "form" -d 'Let etcd start once it may: found the cluster, join it again, or wait; run before etcd'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "formed" -d 'Remember that etcd has had a quorum; run after etcd is ready'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "status" -d 'Show all nodes of the cluster: stage, what is waited for and since when, warnings'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images addons approve agent form formed status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l media -d 'Where the medium is mounted' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l out -d 'Folder for the answers: node, network.ks, disk.ks' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l node -d 'The node to be; otherwise kiln.node= of the kernel\'s command line' -r
@@ -205,12 +209,42 @@ never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from approve" -l once -d 'Do it once and tell whether it succeeded'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from approve" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from agent" -l root -d 'Root of the node\'s files' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from agent" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from agent" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from agent" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from form" -l root -d 'Root of the node\'s files' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from form" -l grace -d 'How long a majority waits for the rest, where it may form without them' -r
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from form" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from form" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from form" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from formed" -l root -d 'Root of the node\'s files' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from formed" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from formed" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from formed" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from status" -l root -d 'Root of the node\'s files' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from status" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from status" -l json -d 'Print everything that is known, as JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "addons" -d 'Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Judge kubelets\' certificate requests; a unit of masters'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "agent" -d 'Answer the other nodes and tell them how this one is; a unit of every node'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "form" -d 'Let etcd start once it may: found the cluster, join it again, or wait; run before etcd'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "formed" -d 'Remember that etcd has had a quorum; run after etcd is ready'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show all nodes of the cluster: stage, what is waited for and since when, warnings'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s p -l profile -d 'Role to build a medium for' -r -f -a "master\t'Control plane, and etcd unless said otherwise'
 worker\t'Runs pods'
@@ -279,3 +313,7 @@ complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcomma
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "images" -d 'Load the container images of the install medium; run at boot'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "addons" -d 'Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "approve" -d 'Judge kubelets\' certificate requests; a unit of masters'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "agent" -d 'Answer the other nodes and tell them how this one is; a unit of every node'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "form" -d 'Let etcd start once it may: found the cluster, join it again, or wait; run before etcd'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "formed" -d 'Remember that etcd has had a quorum; run after etcd is ready'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "status" -d 'Show all nodes of the cluster: stage, what is waited for and since when, warnings'

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::join::{Entry, Etcd};
 use crate::error::{Error, Result};
+use crate::node::child;
 
-/// A member list of seven is a few hundred bytes.
-const LIMIT: u64 = 256 << 10;
 /// Longest run of etcdctl; it gives up by itself earlier.
 const LONGEST: Duration = Duration::from_secs(12);
 
@@ -85,46 +84,19 @@ impl Ctl {
         ]);
         command.arg("--cacert").arg(file("ca.pem"));
         command.arg("--cert").arg(file("server.pem")).arg("--key").arg(file("server-key.pem"));
-        command.args(words).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        bounded(&mut command, LONGEST)
+        command.args(words).env_clear();
+        bounded(command, LONGEST)
     }
 }
 
 /// Runs a program for so long at most; its output, or what it complained of.
-pub fn bounded(command: &mut Command, longest: Duration) -> Result<String> {
+pub fn bounded(command: Command, longest: Duration) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let failed = |why: String| Error::tool(format!("{name}: {why}"));
-    let mut child = command.spawn().map_err(|error| failed("it cannot be run".into()).because(error))?;
-    let reader = |stream: Option<Box<dyn std::io::Read + Send>>| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(stream) = stream {
-                // What is beyond the limit, or after a failure, is not wanted.
-                let _ = stream.take(LIMIT).read_to_end(&mut bytes);
-            }
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let out = reader(child.stdout.take().map(|stream| Box::new(stream) as _));
-    let err = reader(child.stderr.take().map(|stream| Box::new(stream) as _));
-    let end = Instant::now() + longest;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break Some(status),
-            Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                break None;
-            }
-        }
-    };
-    let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
-    match status {
-        Some(status) if status.success() => Ok(out),
-        Some(_) => Err(failed(last_words(&err, &out))),
-        None => Err(failed(format!("no end after {} s", longest.as_secs()))),
+    let ended = child::run(command, &[], longest)?;
+    if ended.success {
+        return Ok(ended.output);
     }
+    Err(Error::tool(format!("{name}: {}", last_words(&ended.messages, &ended.output))))
 }
 
 /// The line in which a program says why it failed.
@@ -212,18 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_hangs_or_floods_is_bounded() {
-        let run = |words: &str, longest| {
+    fn a_program_that_fails_is_quoted() {
+        let run = |words: &str| {
             let mut command = Command::new("sh");
-            command.args(["-c", words]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            bounded(&mut command, Duration::from_millis(longest))
+            command.args(["-c", words]);
+            bounded(command, Duration::from_secs(5))
         };
-        assert_eq!(run("echo yes", 5000).unwrap(), "yes\n");
-        let error = run("echo noise >&2; echo 'Error: why' >&2; exit 3", 5000).unwrap_err();
+        assert_eq!(run("echo yes").unwrap(), "yes\n");
+        let error = run("echo noise >&2; echo 'Error: why' >&2; exit 3").unwrap_err();
         assert!(error.to_string().ends_with("Error: why"), "{error}");
-        assert!(run("exec sleep 60", 200).unwrap_err().to_string().contains("no end"));
-        assert!(
-            run("head -c 2000000 /dev/zero; exit 0", 5000).map_or(0, |text| text.len()) <= LIMIT as usize
-        );
     }
 }

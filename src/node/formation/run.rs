@@ -306,7 +306,7 @@ fn note(root: &Path, clock: fn() -> OffsetDateTime, state: Level, text: &str) ->
 }
 
 /// All members as the plan names them.
-fn founders(inventory: &Inventory) -> Vec<(String, String)> {
+pub fn founders(inventory: &Inventory) -> Vec<(String, String)> {
     let pair = |member: &Member| (member.name.to_string(), peer_url(IpAddr::V4(member.address)));
     inventory.etcd_members().map(pair).collect()
 }
@@ -317,9 +317,11 @@ pub fn peer_url(address: IpAddr) -> String {
 }
 
 fn write_env(root: &Path, list: &[(String, String)], state: &str) -> Result<()> {
-    let text = format!(
-        "ETCD_INITIAL_CLUSTER=\"{}\"\nETCD_INITIAL_CLUSTER_STATE=\"{state}\"\n",
-        initial_cluster(list)
-    );
-    write_durably(&root.join(ENV), &text)
+    write_durably(&root.join(ENV), &environment(list, state))
+}
+
+/// The environment that etcd starts with: its members, and whether the cluster is `new` or `existing`.
+pub fn environment(list: &[(String, String)], state: &str) -> String {
+    let members = initial_cluster(list);
+    format!("ETCD_INITIAL_CLUSTER=\"{members}\"\nETCD_INITIAL_CLUSTER_STATE=\"{state}\"\n")
 }

@@ -1,7 +1,7 @@
 //! Puts a node's status together: topics, units, certificates, etcd; and what of that is its stage.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::{Etcd, Level, NodeStatus, Topic, Unit, read_topics, stamp};
@@ -91,8 +91,8 @@ pub fn units() -> Vec<Unit> {
         "-p",
         "UnitFileState",
     ]);
-    command.args(UNITS).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    bounded(&mut command, Duration::from_secs(5)).map(|text| parse_units(&text)).unwrap_or_default()
+    command.args(UNITS);
+    bounded(command, Duration::from_secs(5)).map(|text| parse_units(&text)).unwrap_or_default()
 }
 
 fn parse_units(text: &str) -> Vec<Unit> {

@@ -6,6 +6,7 @@
 pub mod board;
 pub mod certs;
 pub mod console;
+pub mod fetch;
 pub mod gather;
 
 use std::path::Path;
