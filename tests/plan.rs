@@ -134,7 +134,14 @@ fn addons_without_an_image_are_left_out() {
     assert!(all.iter().any(|path| path.ends_with("/30-metrics-server.yaml")), "{all:?}");
     let few = files(Assets::new(Some(dir.path())).unwrap());
     let gone: Vec<_> = all.iter().filter(|path| !few.contains(path)).collect();
-    assert_eq!(gone, ["/opt/kiln/addons/30-metrics-server.yaml", "/opt/kiln/addons/certificates.toml"]);
+    assert_eq!(
+        gone,
+        [
+            "/opt/kiln/addons/30-metrics-server.yaml",
+            "/opt/kiln/addons/31-metrics-api.yaml",
+            "/opt/kiln/addons/certificates.toml",
+        ]
+    );
 }
 
 #[test]

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# What does not fit into the gate: media of many gigabytes, the flags of real Kubernetes binaries, longer fuzzing.
+# What does not fit into the gate: media of many gigabytes, the flags of real Kubernetes binaries, real API
+# servers, longer fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --release --locked --features heavy --test heavy -- --nocapture
 make --no-print-directory components
+make --no-print-directory components KUBERNETES=1.37.2
+cargo test --release --locked --features heavy --test apiserver -- --nocapture --test-threads=1
 tests/flags.sh
 KILN_FUZZ_SECONDS=60 cargo test --release --locked --test fuzz -- --nocapture

@@ -158,8 +158,9 @@ impl Addons {
         let mut command = Command::new(&self.places.kubectl);
         command.env_clear().env("HOME", &self.places.cache).arg("--kubeconfig").arg(&self.places.admin);
         command.arg("--cache-dir").arg(&self.places.cache).arg("--request-timeout=30s");
-        command.args(["apply", "--server-side", "--force-conflicts", "--field-manager=kiln", "-f", "-"]);
-        let ended = child::run(command, self.text(manifest)?.as_bytes(), Wait::from_secs(180))?;
+        let text = self.text(manifest)?;
+        command.args(apply_words(&text));
+        let ended = child::run(command, text.as_bytes(), Wait::from_secs(180))?;
         if ended.success {
             return Ok(());
         }
@@ -203,6 +204,15 @@ impl Addons {
     }
 }
 
+/// How kubectl applies a manifest. API servers of several minors, 1.20 among them, cannot apply an APIService on their side: the
+/// handler dies and the client gets no answer (kubernetes/kubernetes#89264).
+fn apply_words(text: &str) -> &'static [&'static str] {
+    if text.lines().any(|line| line.trim_end() == "kind: APIService") {
+        return &["apply", "-f", "-"];
+    }
+    &["apply", "--server-side", "--force-conflicts", "--field-manager=kiln", "-f", "-"]
+}
+
 /// The Secret of a token (kubernetes.io, "Authenticating with Bootstrap Tokens").
 fn token_secret(joiner: &Joiner, token: &BootstrapToken) -> Result<Value> {
     let expires = token
@@ -244,6 +254,13 @@ fn role_labels(name: &str, inventory: &Inventory, minor: u8) -> Vec<&'static str
 mod tests {
     use super::*;
     use crate::testing::cluster;
+
+    #[test]
+    fn an_apiservice_is_not_applied_on_the_server() {
+        let manifest = "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\n";
+        assert!(!apply_words(manifest).contains(&"--server-side"));
+        assert!(apply_words("kind: Deployment\n# kind: APIService\n").contains(&"--server-side"));
+    }
 
     #[test]
     fn roles_are_labels() {
