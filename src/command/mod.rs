@@ -4,6 +4,7 @@ pub mod agent;
 pub mod boot;
 pub mod build;
 pub mod check;
+pub mod clock;
 pub mod docs;
 pub mod fetch;
 pub mod image;

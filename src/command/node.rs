@@ -28,6 +28,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Load the container images of the install medium; run at boot
     Images(super::images::Args),
+    /// Look after the clock, and say how it is; a unit of every node
+    Clock(super::clock::Args),
     /// Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters
     #[command(after_help = "Examples:
   kiln node addons
@@ -116,6 +118,7 @@ pub struct PlaceArgs {
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let (json, outcome) = match &args.command {
         Command::Images(args) => return super::images::run(args, report),
+        Command::Clock(args) => return super::clock::run(args, report),
         Command::Prepare(args) => (args.json, prepare(args, report)),
         Command::Place(args) => (args.json, place(args, report)),
         Command::Verify(args) => (args.json, verify(args, report)),

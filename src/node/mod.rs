@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod child;
+pub mod clock;
 pub mod disk;
 pub mod formation;
 pub mod identity;

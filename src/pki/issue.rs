@@ -13,6 +13,9 @@ use super::cert::{Pair, PemKey};
 use super::spec::{Authority, LeafSpec, San};
 use crate::error::{Error, Result};
 
+/// How long before they are made certificates begin, for machines whose clock is late.
+pub const BACKDATE: Duration = Duration::days(1);
+
 /// How long things last.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
@@ -29,7 +32,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            backdate: Duration::days(1),
+            backdate: BACKDATE,
             authority: Duration::days(3650),
             leaf: Duration::days(365),
             renew_before: Duration::days(30),

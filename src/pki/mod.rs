@@ -26,7 +26,7 @@ use time::OffsetDateTime;
 
 pub use cert::{Facts, Pair, PemKey, read_facts};
 pub use describe::{Description, EntryKind, Row};
-pub use issue::{NewPair, Policy, Signer};
+pub use issue::{BACKDATE, NewPair, Policy, Signer};
 pub use joiner::{GROUP as BOOTSTRAP_GROUP, Joiner};
 pub use spec::{AGENT_OF_NODE, AGENT_OF_POOL, Authority, LeafId, LeafSpec, San, Usage, wanted};
 pub use token::BootstrapToken;

@@ -106,6 +106,9 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,approve)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__approve"
                 ;;
+            kiln__subcmd__help__subcmd__node,clock)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__clock"
+                ;;
             kiln__subcmd__help__subcmd__node,form)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__form"
                 ;;
@@ -157,6 +160,9 @@ _kiln() {
             kiln__subcmd__node,approve)
                 cmd="kiln__subcmd__node__subcmd__approve"
                 ;;
+            kiln__subcmd__node,clock)
+                cmd="kiln__subcmd__node__subcmd__clock"
+                ;;
             kiln__subcmd__node,form)
                 cmd="kiln__subcmd__node__subcmd__form"
                 ;;
@@ -189,6 +195,9 @@ _kiln() {
                 ;;
             kiln__subcmd__node__subcmd__help,approve)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__approve"
+                ;;
+            kiln__subcmd__node__subcmd__help,clock)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__clock"
                 ;;
             kiln__subcmd__node__subcmd__help,form)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__form"
@@ -599,7 +608,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare place verify images addons approve agent form formed status"
+            opts="prepare place verify images clock addons approve agent form formed status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -641,6 +650,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__clock)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -999,7 +1022,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare place verify images addons approve agent form formed status help"
+            opts="-q -h --color --quiet --help prepare place verify images clock addons approve agent form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1082,6 +1105,28 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__clock)
+            opts="-q -h --root --floor --agree --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__form)
             opts="-q -h --root --grace --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1131,7 +1176,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare place verify images addons approve agent form formed status help"
+            opts="prepare place verify images clock addons approve agent form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1173,6 +1218,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__clock)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

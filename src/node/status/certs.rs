@@ -16,40 +16,45 @@ const LIMIT: u64 = 256 << 10;
 const FOLDERS: [&str; 5] =
     ["opt/etcd/ssl", "opt/kubernetes/ssl", "opt/kiln/ssl", "opt/kubernetes/cfg", "var/lib/kubelet/pki"];
 
-/// A certificate that is announced.
+/// When a certificate of the node is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct End {
-    file: PathBuf,
-    at: OffsetDateTime,
+pub struct Validity {
+    /// Its file, below the node's root.
+    pub file: PathBuf,
+    /// From then on.
+    pub not_before: OffsetDateTime,
+    /// Until then.
+    pub not_after: OffsetDateTime,
 }
 
 /// What is to be said of the certificates of the node whose files lie below `root`.
 pub fn topic(root: &Path, now: OffsetDateTime) -> Topic {
-    let ends = ends(root);
-    let first = ends.iter().min_by_key(|end| end.at);
-    let soon = ends.iter().filter(|end| end.at < now + AHEAD).count();
+    let ends = validities(root);
+    let first = ends.iter().min_by_key(|end| end.not_after);
+    let soon = ends.iter().filter(|end| end.not_after < now + AHEAD).count();
     match first {
         None => Topic::new("certificates", Level::Warn, "no certificate was found on this node", now),
-        Some(end) if end.at <= now => say(Level::Failed, "has ended", end, soon, now),
+        Some(end) if end.not_after <= now => say(Level::Failed, "has ended", end, soon, now),
         Some(end) if soon > 0 => say(Level::Warn, "ends", end, soon, now),
         Some(end) => {
-            let text = format!("all good until {}", stamp(end.at));
+            let text = format!("all good until {}", stamp(end.not_after));
             Topic::new("certificates", Level::Ok, text, now)
         }
     }
 }
 
-fn say(state: Level, verb: &str, end: &End, soon: usize, now: OffsetDateTime) -> Topic {
+fn say(state: Level, verb: &str, end: &Validity, soon: usize, now: OffsetDateTime) -> Topic {
     let more = if soon > 1 { format!(", and {} more are near their end", soon - 1) } else { String::new() };
     let text = format!(
         "/{} {verb} at {}{more}; build new media and reinstall, or replace the files",
         end.file.display(),
-        stamp(end.at)
+        stamp(end.not_after)
     );
     Topic::new("certificates", state, text, now)
 }
 
-fn ends(root: &Path) -> Vec<End> {
+/// All certificates of the node whose files lie below `root`, authorities among them.
+pub fn validities(root: &Path) -> Vec<Validity> {
     let mut ends = Vec::new();
     for folder in FOLDERS {
         let Ok(entries) = std::fs::read_dir(root.join(folder)) else { continue };
@@ -58,15 +63,16 @@ fn ends(root: &Path) -> Vec<End> {
         for path in paths.iter().take(64) {
             // The kubelet keeps what it has rotated away; only the links named `current` count.
             let old = folder.ends_with("pki") && !path.to_string_lossy().ends_with("current.pem");
-            if let (false, Some(at)) = (old, end_of(path)) {
-                ends.push(End { file: path.strip_prefix(root).unwrap_or(path).to_owned(), at });
+            if let (false, Some((not_before, not_after))) = (old, validity_of(path)) {
+                let file = path.strip_prefix(root).unwrap_or(path).to_owned();
+                ends.push(Validity { file, not_before, not_after });
             }
         }
     }
     ends
 }
 
-fn end_of(path: &Path) -> Option<OffsetDateTime> {
+fn validity_of(path: &Path) -> Option<(OffsetDateTime, OffsetDateTime)> {
     use std::io::Read as _;
     let name = path.file_name()?.to_str()?;
     let mut text = String::new();
@@ -81,7 +87,8 @@ fn end_of(path: &Path) -> Option<OffsetDateTime> {
     }
     // The kubelet keeps its key in the same file.
     let start = text.find("-----BEGIN CERTIFICATE-----")?;
-    Some(read_facts(&text[start..]).ok()?.not_after)
+    let facts = read_facts(&text[start..]).ok()?;
+    Some((facts.not_before, facts.not_after))
 }
 
 #[cfg(test)]
@@ -104,7 +111,7 @@ mod tests {
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
             std::fs::write(to, blob.to_vec(1 << 20).unwrap()).unwrap();
         }
-        assert!(ends(root.path()).iter().any(|end| end.file.ends_with("admin.kubeconfig")));
+        assert!(validities(root.path()).iter().any(|end| end.file.ends_with("admin.kubeconfig")));
         assert_eq!(topic(root.path(), now).state, Level::Ok);
         let near = topic(root.path(), now + Duration::days(340));
         assert_eq!(near.state, Level::Warn, "{near:?}");

@@ -10,7 +10,7 @@ use crate::node::formation::etcdctl::bounded;
 use time::OffsetDateTime;
 
 /// Units that a node of kiln may have. Those that it has not are passed over.
-const UNITS: [&str; 20] = [
+const UNITS: [&str; 22] = [
     "chronyd.service",
     "containerd.service",
     "docker.service",
@@ -20,8 +20,10 @@ const UNITS: [&str; 20] = [
     "kiln-addons.service",
     "kiln-agent.service",
     "kiln-approver.service",
+    "kiln-clock.service",
     "kiln-images.service",
     "kiln-routes.service",
+    "kiln-timekeeper.service",
     "kube-apiserver.service",
     "kube-controller-manager.service",
     "kube-proxy.service",
