@@ -156,23 +156,39 @@ fn the_board_is_everywhere_and_only_for_the_cluster() {
     assert_eq!(board["unheard"].as_array().unwrap().len(), 5);
     assert!(!text.contains("PRIVATE") && !text.contains("key"), "{text}");
 
-    // A node of another cluster of the same name and addresses: its authority is another one.
-    let foreign = Site::new(|_| {}, 120);
-    let stranger = foreign.machine("k8s-lb2");
-    let ours = site.machine("k8s-lb2");
-    std::fs::rename(&stranger.root, ours.root.with_extension("foreign")).unwrap();
-    let root = ours.root.with_extension("foreign");
-    let (done, said) = ours.run(
-        std::path::Path::new(env!("CARGO_BIN_EXE_kiln")),
-        &["node", "status", "--root", root.to_str().unwrap()],
+    assert!(
+        board["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|node| node["topics"].to_string().contains("certificates"))
     );
-    assert!(done && said.contains("only what this node knows"), "{said}");
 
-    // A node that carries another's name with its own certificate.
-    let env = ours.root.join("opt/kiln/node.env");
+    // Another cluster of the same name and addresses: its authority is another one, and both sides say so.
+    let foreign = Site::new(|_| {}, 120);
+    let mut stranger = site.machine("k8s-lb2");
+    std::fs::remove_dir_all(&stranger.root).unwrap();
+    std::fs::rename(foreign.machine("k8s-lb2").root, &stranger.root).unwrap();
+    site.on(&mut stranger);
+    site.until("the stranger is refused, and the board shows it", || {
+        lb.kiln(&["status"]).1.contains("a machine at 192.168.31.82 was refused")
+            && stranger.kiln(&["status"]).1.contains("not of this cluster's authority")
+    });
+    assert!(master.kiln(&["status"]).1.contains("k8s-lb2      silent"));
+    stranger.off();
+
+    // A machine with one node's certificate that calls itself another.
+    let mut mimic = site.machine("k8s-node1");
+    let env = mimic.root.join("opt/kiln/node.env");
     let text = std::fs::read_to_string(&env).unwrap();
-    std::fs::write(&env, text.replace("k8s-lb2", "k8s-node1").replace("192.168.31.82", "192.168.31.72"))
-        .unwrap();
-    let (_, said) = ours.kiln(&["status"]);
-    assert!(!said.contains("k8s-node1  ok"), "{said}");
+    std::fs::write(&env, text.replace("k8s-node1", "k8s-node2")).unwrap();
+    site.on(&mut mimic);
+    site.until("the mimic is refused, and the board shows it", || {
+        master
+            .kiln(&["status"])
+            .1
+            .contains("the certificate of k8s-node1 was refused: it calls itself k8s-node2")
+            && mimic.kiln(&["status"]).1.contains("k8s-master1 refuses this node")
+    });
+    assert!(master.kiln(&["status"]).1.contains("k8s-node2    silent"));
 }

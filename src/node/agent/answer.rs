@@ -22,8 +22,8 @@ impl Agent {
             Ask::Join { name, incarnation } if is(peer, &name) => self.join(&name, &incarnation, open),
             Ask::Report(report) if self.may_report(peer, &report.status.name) => self.note(*report),
             Ask::Board => Ok(Reply::Board { nodes: self.board() }),
-            Ask::Formation { name, .. } | Ask::Join { name, .. } => Ok(not_you(peer, &name)),
-            Ask::Report(report) => Ok(not_you(peer, &report.status.name)),
+            Ask::Formation { name, .. } | Ask::Join { name, .. } => Ok(self.not_you(peer, &name)),
+            Ask::Report(report) => Ok(self.not_you(peer, &report.status.name)),
         };
         answered.unwrap_or_else(|error| Reply::Refused { why: error.to_string() })
     }
@@ -97,6 +97,15 @@ impl Agent {
         }
     }
 
+    /// A machine that has one node's certificate and another one's name: a disk that was copied, or an intruder.
+    fn not_you(&self, peer: &Peer, name: &HostName) -> Reply {
+        let (Peer::Node(theirs) | Peer::Pool(theirs)) = peer;
+        self.refuse(format!(
+            "a machine with the certificate of {theirs} was refused: it calls itself {name}"
+        ));
+        Reply::Refused { why: format!("the certificate is that of {theirs}, and does not speak for {name}") }
+    }
+
     fn note(&self, report: Report) -> Result<Reply> {
         let member = self.is_member(&report.status.name);
         let memory = self.store.update(|memory| {
@@ -120,9 +129,4 @@ impl Agent {
 
 fn is(peer: &Peer, name: &HostName) -> bool {
     matches!(peer, Peer::Node(theirs) if theirs == name.as_str())
-}
-
-fn not_you(peer: &Peer, name: &HostName) -> Reply {
-    let (Peer::Node(theirs) | Peer::Pool(theirs)) = peer;
-    Reply::Refused { why: format!("the certificate is that of {theirs}, and does not speak for {name}") }
 }

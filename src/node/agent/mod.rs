@@ -67,6 +67,8 @@ struct Agent {
     taking: Mutex<()>,
     /// Somebody was taken in lately: there may be a learner.
     learners: AtomicBool,
+    /// Who was refused last, and when.
+    refused: Mutex<Option<(String, Instant)>>,
 }
 
 /// Runs the agent. It ends only if it cannot listen; systemd tries again.
@@ -89,6 +91,7 @@ pub fn run(options: Options) -> Result<()> {
         own: Mutex::new(None),
         taking: Mutex::new(()),
         learners: AtomicBool::new(true),
+        refused: Mutex::new(None),
     });
     if agent.identity.server().is_none() {
         // A member of a pool is asked nothing.
@@ -109,8 +112,13 @@ pub fn run(options: Options) -> Result<()> {
         if open.load(Ordering::SeqCst) <= MOST {
             let agent = agent.clone();
             std::thread::spawn(move || {
-                // A peer that breaks off, or is none, is not our failure.
-                let _ = agent.serve(socket);
+                let from = socket.peer_addr().map(|address| address.ip());
+                // A peer that breaks off, or is none, is not our failure; one of another cluster is worth a word.
+                if let (Err(error), Ok(from)) = (agent.serve(socket), from)
+                    && let Some(why) = net::trouble(&error)
+                {
+                    agent.refuse(format!("a machine at {from} was refused: {why}"));
+                }
                 drop(slot);
             });
         }
@@ -158,6 +166,11 @@ impl Agent {
         wire::send(&mut stream, &reply, LONGEST_REPLY)?;
         stream.conn.send_close_notify();
         std::io::Write::flush(&mut stream)
+    }
+
+    /// Remembers for the board that somebody was refused.
+    fn refuse(&self, what: String) {
+        *lock(&self.refused) = Some((what, Instant::now()));
     }
 
     /// All nodes, this one first-hand.

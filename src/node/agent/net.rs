@@ -66,7 +66,8 @@ pub fn peer(connection: &Connection) -> Option<Peer> {
     connection.peer_certificates()?.first().and_then(peer_of)
 }
 
-/// Asks the agent of the node `name` at `address`, which must prove to be it.
+/// Asks the agent of the node `name` at `address`, which must prove to be it. A node that answers and cannot prove it, or to whom
+/// this one cannot, is [`Class::Failed`]; silence is [`Class::Network`].
 pub fn ask(
     identity: &Identity,
     name: &str,
@@ -75,8 +76,9 @@ pub fn ask(
     length: Duration,
 ) -> Result<Reply> {
     let failed = |error: io::Error| {
+        let class = if trouble(&error).is_some() { Class::Failed } else { Class::Network };
         let why = explain(&error);
-        Error::new(Class::Network, format!("{name} ({}): {why}", address.ip())).because(error)
+        Error::new(class, format!("{name} ({}): {why}", address.ip())).because(error)
     };
     let socket = TcpStream::connect_timeout(&address, CONNECT.min(length)).map_err(failed)?;
     socket.set_nodelay(true).map_err(failed)?;
@@ -88,7 +90,7 @@ pub fn ask(
     let certificate = stream.conn.peer_certificates().and_then(|chain| chain.first().and_then(peer_of));
     if certificate != Some(Peer::Node(name.to_owned())) {
         return Err(Error::new(
-            Class::Network,
+            Class::Failed,
             format!("{} answers as {certificate:?}, and should be {name}", address.ip()),
         ));
     }
@@ -96,6 +98,26 @@ pub fn ask(
     // The answer is here; whether the farewell arrives is all the same.
     let _ = stream.flush();
     wire::parse_reply(&bytes).map_err(|error| error.context(name))
+}
+
+/// What is wrong between two that do talk: one's certificate is not good for the other. In words, or nothing if it is something else.
+pub fn trouble(error: &io::Error) -> Option<String> {
+    use rustls::{AlertDescription as Alert, Error as Tls};
+    let about_us = [
+        Alert::UnknownCA,
+        Alert::DecryptError,
+        Alert::BadCertificate,
+        Alert::CertificateExpired,
+        Alert::CertificateRevoked,
+        Alert::CertificateUnknown,
+        Alert::CertificateRequired,
+        Alert::AccessDenied,
+    ];
+    match error.get_ref()?.downcast_ref::<Tls>()? {
+        Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented => Some(explain(error)),
+        Tls::AlertReceived(alert) if about_us.contains(alert) => Some(explain(error)),
+        _ => None,
+    }
 }
 
 /// Why an exchange failed, in words that lead somewhere.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::wire::{Ask, Reply, Report};
 use super::{Agent, lock, net};
 use crate::cluster::types::Role;
-use crate::error::Result;
+use crate::error::{Class, Result};
 use crate::node::formation::join::promote;
 use crate::node::formation::store::Memory;
 use crate::node::inventory::Member;
@@ -23,18 +23,23 @@ const LEARNERS: Duration = Duration::from_secs(60);
 const TELL: Duration = Duration::from_secs(4);
 /// A clock that differs by so many seconds from a peer's is announced.
 const SKEW: i64 = 60;
+/// So long the board shows that somebody was refused.
+const REFUSED: Duration = Duration::from_secs(900);
 
 /// What is kept from one beat to the next.
 struct Beat {
     certificates: Option<(Topic, Instant)>,
     looked: Instant,
     skew: Option<(String, i64)>,
+    /// Who does not take this node for what it says it is, and whether nobody does.
+    rejected: Option<(String, bool)>,
     shown: String,
 }
 
 /// Beats for ever.
 pub(super) fn run(agent: &Agent) -> ! {
-    let mut beat = Beat { certificates: None, looked: Instant::now(), skew: None, shown: String::new() };
+    let mut beat =
+        Beat { certificates: None, looked: Instant::now(), skew: None, rejected: None, shown: String::new() };
     loop {
         let start = Instant::now();
         let trouble = agent.look(&mut beat).err().map(|error| error.to_string());
@@ -88,6 +93,11 @@ impl Agent {
         };
         topics.extend(trouble.map(|why| Topic::new("agent", Level::Failed, why, now)));
         topics.extend(skew(beat.skew.as_ref(), now));
+        topics.extend(beat.rejected.as_ref().map(|(why, by_all)| {
+            Topic::new("peers", if *by_all { Level::Failed } else { Level::Warn }, why, now)
+        }));
+        let refused = lock(&self.refused).clone().filter(|(_, at)| at.elapsed() < REFUSED);
+        topics.extend(refused.map(|(what, _)| Topic::new("refused", Level::Warn, what, now)));
         let etcd = self.member.then(|| self.etcd(&memory, now, &mut topics));
         let units = gather::units();
         let parts = gather::Parts { me: self.me.clone(), build: self.build.clone(), units, topics, etcd };
@@ -147,16 +157,28 @@ impl Agent {
             threads.into_iter().map(|thread| thread.join().ok()).collect()
         });
         let now = (self.options.clock)().unix_timestamp();
-        beat.skew = None;
+        (beat.skew, beat.rejected) = (None, None);
         let mut heard = Vec::new();
         for (node, reply) in targets.iter().zip(replies) {
-            if let Some(Ok(Reply::Noted { incarnation, formed, clock })) = reply {
-                heard.push((node, incarnation, formed));
-                let behind = clock.saturating_sub(now);
-                if behind.abs() > SKEW && beat.skew.is_none() {
-                    beat.skew = Some((node.name.to_string(), behind));
+            match reply {
+                Some(Ok(Reply::Noted { incarnation, formed, clock })) => {
+                    heard.push((node, incarnation, formed));
+                    let behind = clock.saturating_sub(now);
+                    if behind.abs() > SKEW && beat.skew.is_none() {
+                        beat.skew = Some((node.name.to_string(), behind));
+                    }
                 }
+                Some(Ok(Reply::Refused { why })) => {
+                    beat.rejected = Some((format!("{} refuses this node: {why}", node.name), false));
+                }
+                Some(Err(error)) if error.class() == Class::Failed => {
+                    beat.rejected = Some((error.to_string(), false));
+                }
+                _ => {}
             }
+        }
+        if let Some((_, by_all)) = &mut beat.rejected {
+            *by_all = heard.is_empty();
         }
         // A disk that cannot be written to shows up at the next look, and at every answer.
         let _ = self.store.update(|memory| {

@@ -1,7 +1,7 @@
 //! The board, from someone who keeps it. Masters and members of etcd hear of every node; any other node asks them, and knows
 //! of itself when none of them answers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,16 +46,18 @@ pub fn board(root: &Path, now: OffsetDateTime) -> Result<Board> {
         inventory.nodes.iter().filter(keeper).partition(|node| node.name == me.name);
     let port = inventory.agent_port;
     let told = first(&identity, &own, port).or_else(|| first(&identity, &others, port));
-    let (told_by, nodes) = match told {
-        Some((name, nodes)) => (Some(name), nodes),
-        None => (None, vec![own_status(root, me, &identity, &inventory, now)]),
-    };
+    let (told_by, mut nodes) = told.map_or((None, Vec::new()), |(name, nodes)| (Some(name), nodes));
+    // Those who keep the board may not take this node for what it says it is; here it is shown all the same.
+    if nodes.iter().all(|node| node.name != me.name) {
+        nodes.push(own_status(root, me, &identity, port, now));
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    }
     Ok(Board { inventory, told_by, nodes })
 }
 
 /// Asks all of them at once; the first by name that answers counts.
 fn first(identity: &Identity, nodes: &[&Member], port: u16) -> Option<(HostName, Vec<NodeStatus>)> {
-    let ask_one = |node: &Member| match ask(identity, node, port) {
+    let ask_one = |node: &Member| match ask(identity, node.name.as_str(), node.address, port) {
         Ok(Reply::Board { nodes }) => Some((node.name.clone(), nodes)),
         _ => None,
     };
@@ -65,20 +67,14 @@ fn first(identity: &Identity, nodes: &[&Member], port: u16) -> Option<(HostName,
     })
 }
 
-fn ask(identity: &Identity, node: &Member, port: u16) -> Result<Reply> {
-    net::ask(identity, node.name.as_str(), net::at(IpAddr::V4(node.address), port), &Ask::Board, ANSWER)
+fn ask(identity: &Identity, name: &str, address: Ipv4Addr, port: u16) -> Result<Reply> {
+    net::ask(identity, name, net::at(IpAddr::V4(address), port), &Ask::Board, ANSWER)
 }
 
 /// What the node's own agent says, or what can be seen without one.
-fn own_status(
-    root: &Path,
-    me: Me,
-    identity: &Identity,
-    inventory: &Inventory,
-    now: OffsetDateTime,
-) -> NodeStatus {
-    if let (Peer::Node(_), Some(node)) = (&identity.peer, inventory.node(me.name.as_str()))
-        && let Ok(Reply::Board { nodes }) = ask(identity, node, inventory.agent_port)
+fn own_status(root: &Path, me: Me, identity: &Identity, port: u16, now: OffsetDateTime) -> NodeStatus {
+    if let Peer::Node(name) = &identity.peer
+        && let Ok(Reply::Board { nodes }) = ask(identity, name, me.address, port)
         && let Some(own) = nodes.into_iter().find(|node| node.name == me.name)
     {
         return own;
