@@ -13,14 +13,14 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from . import cluster as clusters
-from . import faults, forming, host, media, net, rootfs, security, traffic
+from . import faults, forming, host, media, net, quiet, rootfs, security, traffic
 from .cluster import Cluster
 from .host import LabError, load
 from .registry import SCENARIOS, Scenario
 
 
-#: Modules of scenarios; they register themselves when they are imported.
-MODULES = (forming, traffic, security, faults)
+#: Modules of scenarios, in the order in which they run; they register themselves when they are imported.
+MODULES = (forming, traffic, security, faults, quiet)
 
 
 def options() -> argparse.Namespace:
@@ -45,7 +45,9 @@ def chosen(words: list[str]) -> list[Scenario]:
     if unknown:
         raise LabError(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
     # First boots come last but for the first: the others share a cluster.
-    order = sorted(SCENARIOS.values(), key=lambda one: (one.fresh and one.name != "start", not one.fresh))
+    modules = [module.__name__ for module in MODULES]
+    order = sorted(SCENARIOS.values(), key=lambda one: (
+        one.fresh and one.name != "start", not one.fresh, modules.index(one.run.__module__)))
     return [one for one in order if one.name in words or "all" in words or ("quick" in words and one.quick)]
 
 
@@ -82,7 +84,7 @@ class Run:
         except LabError as error:
             self._note(scenario, time.monotonic() - begin, "", str(error))
         except Exception as error:  # pylint: disable=broad-except
-            self._note(scenario, time.monotonic() - begin, "", f"{error!r}\n{traceback.format_exc()}")
+            self._note(scenario, time.monotonic() - begin, "", f"{repr(error)[:300]}\n{traceback.format_exc(chain=False)[:3000]}")
 
     def _note(self, scenario: Scenario, seconds: float, figures: str, fault: str) -> None:
         self.outcomes.append((scenario, seconds, figures, fault))

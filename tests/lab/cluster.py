@@ -88,7 +88,10 @@ class Cluster:
             f"--client-certificate={pki}/operators/{self.operator}/cert.pem",
             f"--client-key={pki}/operators/{self.operator}/key.pem", f"--request-timeout={timeout:.0f}s",
             f"--cache-dir={self.folder}/kubectl", *words)
-        return run(*command, timeout=timeout + 10, check=check, text=text, env={**os.environ, "KUBECONFIG": "/dev/null"}).stdout
+        done = run(*command, timeout=timeout + 10, check=False, text=text, env={**os.environ, "KUBECONFIG": "/dev/null"})
+        if check and done.returncode != 0:
+            raise LabError(f"`kubectl {' '.join(words)}` ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+        return done.stdout
 
     def objects(self, *words: str) -> list[dict[str, Any]]:
         """A list of the API's."""

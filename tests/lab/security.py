@@ -57,7 +57,7 @@ def _public(pem: bytes) -> str:
 def _keys(machine: Machine) -> dict[str, str]:
     """Public halves of all private keys on a machine, by their files; keys in kubeconfigs too."""
     found = {}
-    listed = machine.run("grep", "-rlsE", "PRIVATE KEY|client-key-data", "/opt", "/etc", "/var/lib/kiln", "/var/lib/kubelet", "/root",
+    listed = machine.run("grep", "-rIlsE", "PRIVATE KEY|client-key-data", "/opt", "/etc", "/var/lib/kiln", "/var/lib/kubelet", "/root",
                          check=False).stdout.split("\n")
     for path in filter(None, listed):
         if path.startswith("/etc/ssl/") or "/bin/" in path:
