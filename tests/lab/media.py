@@ -136,4 +136,4 @@ class Media:
         run(self.kiln, "node", "place", "--media", media, "--prepared", prepared, "--root", root, timeout=300)
         (root / "etc/hostname").write_text(f"{node.name}\n")
         run("systemctl", f"--root={root}", "enable", *self.units(node.role))
-        settings.adapt_node(root)
+        settings.adapt_node(root, self.kubernetes)

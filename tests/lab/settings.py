@@ -75,7 +75,7 @@ HOST_SYSCTLS = (
 CONTAINERD_PLUGINS = ('[plugins."io.containerd.grpc.v1.cri"]', '[plugins."io.containerd.cri.v1.runtime"]')
 
 
-def adapt_node(root: Path) -> None:
+def adapt_node(root: Path, kubernetes: str) -> None:
     """Changes what was laid down on a node: as little as the machine can do with."""
     config = root / "etc/containerd/config.toml"
     if config.exists():
@@ -83,6 +83,10 @@ def adapt_node(root: Path) -> None:
         for plugin in CONTAINERD_PLUGINS:
             text = text.replace(f"{plugin}\n", f"{plugin}\n  restrict_oom_score_adj = true\n")
         config.write_text(text)
+    # Kubelets of today do not start on a host with cgroup v1 unless they are told to; older ones do not know the word.
+    kubelet = root / "opt/kubernetes/cfg/kubelet-config.yml"
+    if kubelet.exists() and int(kubernetes.split(".")[1]) >= 35 and "failCgroupV1" not in kubelet.read_text():
+        kubelet.write_text(kubelet.read_text().rstrip("\n") + "\nfailCgroupV1: false\n")
     # The table of connections has its size from the host: in a network namespace of its own the setting is read-only.
     proxy = root / "opt/kubernetes/cfg/kube-proxy-config.yml"
     if proxy.exists():
