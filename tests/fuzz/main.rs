@@ -179,3 +179,8 @@ fn inspect() {
 fn oci() {
     fuzz(targets::oci, &corpus(&["tests/fuzz/corpus/oci"]));
 }
+
+#[test]
+fn wire() {
+    fuzz(targets::wire, &corpus(&["tests/fuzz/corpus/wire"]));
+}

@@ -106,3 +106,25 @@ pub fn oci(bytes: &[u8]) {
         let _ = (archive.names(loader), archive.fault(loader));
     }
 }
+
+/// What agents say to each other, framed as on the wire: what is taken must be writable again and fit for a terminal.
+pub fn wire(bytes: &[u8]) {
+    use kiln::node::agent::wire;
+    let _ = wire::receive(&mut &bytes[..], wire::LONGEST_ASK);
+    if let Ok(ask) = wire::parse_ask(bytes) {
+        wire::send(&mut std::io::sink(), &ask, 1 << 30).expect("a question can be written");
+    }
+    if let Ok(reply) = wire::parse_reply(bytes) {
+        wire::send(&mut std::io::sink(), &reply, 1 << 30).expect("an answer can be written");
+        if let wire::Reply::Board { nodes } = reply {
+            let cluster =
+                kiln::cluster::parse(Path::new("/cluster.toml"), kiln::cluster::SAMPLE).expect("a sample").0;
+            let inventory = kiln::node::inventory::Inventory::of(&cluster);
+            let shown = kiln::node::status::board::text(&nodes, &inventory);
+            assert!(
+                !shown.chars().any(|c| c.is_control() && c != '\n'),
+                "control characters reach the terminal"
+            );
+        }
+    }
+}
