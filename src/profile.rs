@@ -34,6 +34,8 @@ pub struct Section {
     pub firewall: Vec<String>,
     /// SELinux booleans to set to true.
     pub selinux_booleans: Vec<String>,
+    /// Labels of TCP ports for SELinux: `http_port_t:6443`.
+    pub selinux_ports: Vec<String>,
     /// sysctl(8) settings.
     pub sysctl: BTreeMap<String, String>,
 }
@@ -49,6 +51,7 @@ impl Section {
             (&mut self.kernel_args, &other.kernel_args),
             (&mut self.firewall, &other.firewall),
             (&mut self.selinux_booleans, &other.selinux_booleans),
+            (&mut self.selinux_ports, &other.selinux_ports),
         ];
         for (to, from) in pairs {
             for item in from {
@@ -268,7 +271,7 @@ fn check(assets: &Assets, raw: &Raw) -> Result<(), String> {
         }
         let words = [&section.components, &section.packages, &section.units, &section.modules]
             .into_iter()
-            .chain([&section.kernel_args, &section.selinux_booleans])
+            .chain([&section.kernel_args, &section.selinux_booleans, &section.selinux_ports])
             .flatten();
         if let Some(bad) = words.chain(section.sysctl.keys()).find(|word| !is_word(word)) {
             return Err(format!("`{}` is not one word", bad.escape_debug()));
@@ -276,6 +279,7 @@ fn check(assets: &Assets, raw: &Raw) -> Result<(), String> {
         if let Some(bad) = section.sysctl.values().find(|value| value.chars().any(char::is_control)) {
             return Err(format!("`{}` is not one line", bad.escape_debug()));
         }
+        section.selinux_ports.iter().try_for_each(|item| PortLabel::parse(item).map(|_| ()))?;
         section.firewall.iter().try_for_each(|item| Opening::parse(item).map(|_| ()))?;
     }
     Ok(())
@@ -322,6 +326,30 @@ impl Opening {
             }
             _ => Err(fault()),
         }
+    }
+}
+
+/// A label that SELinux is to know a TCP port by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PortLabel {
+    /// Type of the policy: `http_port_t`.
+    pub label: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl PortLabel {
+    /// Reads `http_port_t:6443`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let word = |label: &str| {
+            label.ends_with("_port_t")
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        text.split_once(':')
+            .filter(|(label, _)| word(label))
+            .and_then(|(label, port)| Some(Self { label: label.to_owned(), port: port.parse().ok()? }))
+            .filter(|it| it.port > 0)
+            .ok_or_else(|| format!("SELinux port `{}`: write http_port_t:6443", text.escape_debug()))
     }
 }
 
@@ -374,6 +402,8 @@ mod tests {
             ("[add]\noverlays = [\"nope\"]\n", "no folder overlays/nope"),
             ("[add]\noverlays = [\"../etc\"]\n", "no folder"),
             ("[add]\nfirewall = [\"6443\"]\n", "6443/tcp"),
+            ("[add]\nselinux_ports = [\"6443\"]\n", "http_port_t:6443"),
+            ("[add]\nselinux_ports = [\"x;y_port_t:1\"]\n", "http_port_t:6443"),
             ("[add]\nkernel_args = [\"a b\"]\n", "not one word"),
             ("[[when]]\nis = { runtime = \"crio\" }\nadd.units = []\n", "containerd, docker"),
             ("[[when]]\nis = { el = [6] }\nadd.units = []\n", "7 to 10"),

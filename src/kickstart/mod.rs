@@ -6,6 +6,7 @@
 mod el;
 mod model;
 
+use crate::profile::PortLabel;
 pub use crate::profile::Selinux;
 pub use el::El;
 pub use model::{Command, Firewall, Kickstart, RootPassword, Stage, Word};
@@ -56,6 +57,8 @@ pub struct Request<'a> {
     pub selinux: Selinux,
     /// SELinux booleans to set to true.
     pub selinux_booleans: &'a [String],
+    /// Labels of TCP ports for SELinux.
+    pub selinux_ports: &'a [PortLabel],
 }
 
 /// What the scripts' templates see.
@@ -67,6 +70,8 @@ struct Data<'a> {
     label: &'a str,
     units: &'a [String],
     selinux_booleans: &'a [String],
+    selinux_ports: &'a [PortLabel],
+    enforcing: bool,
     ssh_keys: Vec<&'a str>,
     hold_minutes: u32,
     hold: String,
@@ -83,6 +88,7 @@ pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &
         kernel_args: &plan.kernel_args,
         selinux: plan.selinux,
         selinux_booleans: &plan.selinux_booleans,
+        selinux_ports: &plan.selinux_ports,
     };
     Ok(build(&request, &|name| assets.text(name))?.to_string())
 }
@@ -179,6 +185,8 @@ fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         label: request.label.as_str(),
         units: request.units,
         selinux_booleans: request.selinux_booleans,
+        selinux_ports: request.selinux_ports,
+        enforcing: request.selinux == Selinux::Enforcing,
         ssh_keys: cluster.access.ssh_keys.iter().map(|key| key.as_str()).collect(),
         hold_minutes: HOLD_MINUTES,
         hold: String::new(),

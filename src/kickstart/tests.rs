@@ -25,6 +25,7 @@ fn build_for(cluster: &Cluster) -> Result<Kickstart> {
             kernel_args: &words(&["console=tty0", "console=ttyS0,115200n8"]),
             selinux: Selinux::Permissive,
             selinux_booleans: &words(&["httpd_can_network_connect"]),
+            selinux_ports: &[crate::profile::PortLabel::parse("http_port_t:6443").unwrap()],
         },
         &template,
     )
@@ -214,6 +215,7 @@ fn hostile_words_are_refused() {
         kernel_args: &none,
         selinux: Selinux::Enforcing,
         selinux_booleans: &none,
+        selinux_ports: &[],
     };
     build(&fine, &template).unwrap();
     for bad in ["a b", "x\"; reboot", "$(x)", "a\\"] {

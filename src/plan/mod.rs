@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::fetch::images::Images;
 use crate::fetch::lock::Lock;
 use crate::node::inventory::{self, Inventory};
-use crate::profile::{self, Facts, Opening, Profile, Section, Selinux};
+use crate::profile::{self, Facts, Opening, PortLabel, Profile, Section, Selinux};
 use crate::tree::{Entry, NodePath, Tree};
 
 use context::Data;
@@ -61,6 +61,8 @@ pub struct RolePlan {
     pub selinux: Selinux,
     /// SELinux booleans to set to true.
     pub selinux_booleans: Vec<String>,
+    /// Labels of TCP ports for SELinux.
+    pub selinux_ports: Vec<PortLabel>,
 }
 
 /// What only one node gets.
@@ -146,6 +148,7 @@ fn assemble(
         modules: wide.modules,
         firewall: wide.firewall.iter().filter_map(|item| Opening::parse(item).ok()).collect(),
         selinux_booleans: wide.selinux_booleans,
+        selinux_ports: wide.selinux_ports.iter().filter_map(|item| PortLabel::parse(item).ok()).collect(),
     }
 }
 

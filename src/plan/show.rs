@@ -71,6 +71,8 @@ pub struct PlanView {
     pub selinux: Selinux,
     /// SELinux booleans set to true.
     pub selinux_booleans: Vec<String>,
+    /// Labels of TCP ports for SELinux.
+    pub selinux_ports: Vec<String>,
     /// Files that all nodes share.
     pub common: Vec<FileView>,
     /// What each node gets besides.
@@ -102,6 +104,7 @@ pub fn view(cluster: &Cluster, plan: &RolePlan, node: Option<&str>) -> Result<Pl
         firewall: plan.firewall.clone(),
         selinux: plan.selinux,
         selinux_booleans: plan.selinux_booleans.clone(),
+        selinux_ports: plan.selinux_ports.iter().map(|it| format!("{}:{}", it.label, it.port)).collect(),
         common: files(&plan.common)?,
         nodes,
     })
@@ -156,6 +159,7 @@ pub fn text(view: &PlanView) -> String {
         ("kernel modules", &view.modules),
         ("firewall", &openings),
         ("selinux booleans", &view.selinux_booleans),
+        ("selinux ports", &view.selinux_ports),
     ] {
         if !items.is_empty() {
             let _ = writeln!(out, "  {title}: {}", items.join(" "));
