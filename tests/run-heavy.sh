@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What does not fit into the gate: media of many gigabytes, the flags of real Kubernetes binaries, real API
+# What does not fit into the gate: media of many gigabytes, flags and files of real Kubernetes binaries, real API
 # servers, longer fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
