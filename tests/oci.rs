@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
+use kiln::format::oci::Reference;
 use kiln::format::oci::read::{self, Loader};
 use kiln::progress::Silent;
 
@@ -183,18 +184,25 @@ fn containerd_imports_and_exports() {
     }
 }
 
-#[test]
-fn a_node_loads_its_images_once() {
-    let (dir, containerd) = (image(), Containerd::start());
-    let root = dir.path().join("node");
+/// A node's root with the archive that lies in `dir`, to be loaded.
+fn node_with(dir: &Path, runtime: &str) -> PathBuf {
+    let root = dir.join("node");
     for folder in ["opt/kiln", "var/lib/kiln/images"] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
     }
-    std::fs::copy(dir.path().join("image.tar"), root.join("var/lib/kiln/images/coredns.tar")).unwrap();
-    let sha256 = kiln::digest::Sha256::of(&std::fs::read(dir.path().join("image.tar")).unwrap());
+    std::fs::copy(dir.join("image.tar"), root.join("var/lib/kiln/images/coredns.tar")).unwrap();
+    let sha256 = kiln::digest::Sha256::of(&std::fs::read(dir.join("image.tar")).unwrap());
     let listed = serde_json::json!({"coredns.tar": {"sha256": sha256, "names": [NAME]}});
-    let list = serde_json::json!({"format": 1, "runtime": "containerd", "images": listed});
+    let list = serde_json::json!({"format": 1, "runtime": runtime, "images": listed});
     std::fs::write(root.join("opt/kiln/images.json"), list.to_string()).unwrap();
+    root
+}
+
+#[test]
+fn a_node_loads_its_images_once() {
+    let (dir, containerd) = (image(), Containerd::start());
+    let root = node_with(dir.path(), "containerd");
+    let sha256 = kiln::digest::Sha256::of(&std::fs::read(dir.path().join("image.tar")).unwrap());
     let (root_arg, socket) = (root.display().to_string(), containerd.at("socket"));
     let load = || {
         run(
@@ -222,6 +230,75 @@ fn a_node_loads_its_images_once() {
     load();
     assert_eq!(containerd.ctr(&["images", "ls", "-q"]).trim(), NAME);
     assert_ne!(std::fs::metadata(&note).unwrap().modified().unwrap(), first, "it was not loaded again");
+}
+
+/// A dockerd of its own, with the configuration that nodes get; only the driver of layers is one that needs no kernel's help.
+struct Docker {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Docker {
+    fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("kd").tempdir_in("/tmp").unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let node = include_str!("../overlays/docker/etc/docker/daemon.json");
+        let mut config: serde_json::Value = serde_json::from_str(node).unwrap();
+        config["storage-driver"] = "vfs".into();
+        config["group"] = "root".into();
+        config["data-root"] = at("root").into();
+        config["exec-root"] = at("run").into();
+        config["pidfile"] = at("pid").into();
+        config["hosts"] = vec![format!("unix://{}", at("socket"))].into();
+        std::fs::write(at("daemon.json"), config.to_string()).unwrap();
+        let log = std::fs::File::create(at("log")).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "--net", "env", "--default-signal=INT,TERM", "dockerd"]);
+        command.arg("--config-file").arg(at("daemon.json"));
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let docker = Self { child, dir };
+        let end = Instant::now() + Duration::from_secs(90);
+        while !docker.docker(&["version"]).status.success() {
+            let log = || std::fs::read_to_string(docker.dir.path().join("log")).unwrap();
+            assert!(Instant::now() < end, "dockerd does not answer: {}", log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        docker
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.dir.path().join("socket").display())
+    }
+
+    fn docker(&self, args: &[&str]) -> Output {
+        let mut command = Command::new("docker");
+        command.env("DOCKER_HOST", self.host()).args(args);
+        command.output().unwrap_or_else(|error| panic!("docker: {error}: run `make setup`"))
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn docker_takes_the_nodes_configuration_and_loads_its_images() {
+    let (dir, docker) = (image(), Docker::start());
+    let root = node_with(dir.path(), "docker");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.args(["node", "images", "--once", "--root"]).arg(&root).env("DOCKER_HOST", docker.host());
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let list = docker.docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let listed = String::from_utf8_lossy(&list.stdout).into_owned();
+    // docker shortens names of its own registry.
+    assert_eq!(listed.trim().parse::<Reference>().unwrap().to_string(), NAME);
+    let info =
+        docker.docker(&["info", "--format", "{{.CgroupDriver}} {{.LoggingDriver}} {{.LiveRestoreEnabled}}"]);
+    assert_eq!(String::from_utf8_lossy(&info.stdout).trim(), "systemd json-file true");
 }
 
 #[test]
