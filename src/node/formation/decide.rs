@@ -229,3 +229,7 @@ pub fn merge<N: Ord + Clone, I: Ord + Clone>(to: &mut Known<N, I>, from: &Known<
         to.entry(name.clone()).or_default().extend(lives.iter().cloned());
     }
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

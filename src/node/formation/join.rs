@@ -95,3 +95,7 @@ pub fn promote<E: Etcd>(etcd: &mut E) -> Result<Vec<String>, E::Error> {
     }
     Ok(behind)
 }
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;
