@@ -137,7 +137,7 @@ fn systemd_takes_every_unit() {
             .filter_map(|dir| std::fs::read_dir(root.path().join(dir)).ok())
             .flatten()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "service"))
+            .filter(|path| path.extension().is_some_and(|end| end == "service" || end == "timer"))
             .collect();
         assert!(!units.is_empty(), "{name}");
         let mut command = Command::new("systemd-analyze");
