@@ -135,7 +135,7 @@ BOOTSTRAP = "opt/kubernetes/cfg/bootstrap.kubeconfig"
 @scenario("token")
 def wrong_token(cluster: Cluster) -> str:
     """A machine whose bootstrap token is not one of the cluster's is refused, and the board says so."""
-    return _reject(cluster, cluster.workers[1], {BOOTSTRAP: (r"token: .*", "token: abcdef.0123456789abcdef")},
+    return _reject(cluster, cluster.workers[1], {BOOTSTRAP: (r"token: .*", 'token: "abcdef.0123456789abcdef"')},
                    f"{cluster.workers[1].name}.*(token|refused|unauthori[sz]ed|401)")
 
 
@@ -144,7 +144,7 @@ def impostor(cluster: Cluster) -> str:
     """A machine that bears another node's name with a token of its own is refused, and the board says so."""
     victim, other = cluster.workers[1], cluster.workers[0]
     return _reject(cluster, victim, {"opt/kiln/node.env": (f"KILN_NODE_NAME={victim.name}", f"KILN_NODE_NAME={other.name}")},
-                   f"{other.name}.*(refused|denied)")
+                   f"(refused|denied).*{other.name}|{other.name}.*(refused|denied)")
 
 
 def _certificate(machine: Machine, name: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ use crate::node::formation::store::Store;
 use crate::node::inventory::Inventory;
 use crate::node::status::board::Heard;
 use crate::node::status::gather::Me;
-use crate::node::status::{NodeStatus, gather};
+use crate::node::status::{NodeStatus, gather, joining};
 use net::Deadline;
 use tls::Identity;
 use wire::{LONGEST_ASK, LONGEST_REPLY, Reply};
@@ -93,6 +93,8 @@ pub fn run(options: Options) -> Result<()> {
         learners: AtomicBool::new(true),
         refused: Mutex::new(None),
     });
+    let looking = agent.clone();
+    std::thread::spawn(move || joining::run(&looking.options.root, looking.options.clock));
     if agent.identity.server().is_none() {
         // A member of a pool is asked nothing.
         pulse::run(&agent);

@@ -18,6 +18,7 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use super::config::{KubeConfig, Login};
 use crate::error::{Class, Error, Result};
+use crate::pki::PemKey;
 
 /// Largest answer that is read. A list is asked for in pages, so none comes near it.
 const LARGEST: u64 = 16 << 20;
@@ -59,6 +60,11 @@ impl ApiError {
         self.status == Some(409)
     }
 
+    /// Whether the server does not know who the client is.
+    pub fn unknown(&self) -> bool {
+        self.status == Some(401)
+    }
+
     /// Whether the client may not do it.
     pub fn forbidden(&self) -> bool {
         self.status == Some(403)
@@ -90,6 +96,7 @@ pub type ApiResult<T> = std::result::Result<T, ApiError>;
 pub struct Client {
     agent: ureq::Agent,
     server: SocketAddr,
+    token: Option<PemKey>,
 }
 
 /// The parts of a `Status` (the answer to a failed request) that are told.
@@ -109,7 +116,7 @@ impl Client {
         let ca = Certificate::from_pem(config.ca.as_bytes())
             .map_err(|_| unusable("its authority is no certificate"))?;
         let login = match &config.login {
-            Login::None => None,
+            Login::None | Login::Token(_) => None,
             Login::Certificate(cert, key) => {
                 let fault = || unusable("its certificate and key do not belong together");
                 let der = CertificateDer::from_pem_slice(cert.as_bytes()).map_err(|_| fault())?;
@@ -138,7 +145,11 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(30)))
             .build()
             .new_agent();
-        Ok(Self { agent, server: config.server })
+        let token = match &config.login {
+            Login::Token(token) => Some(token.clone()),
+            _ => None,
+        };
+        Ok(Self { agent, server: config.server, token })
     }
 
     /// Address of the server.
@@ -218,6 +229,9 @@ impl Client {
             .method(verb)
             .uri(format!("https://{}{path}", self.server))
             .header("Accept", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {}", token.expose()));
+        }
         let answer = match body {
             None => self.agent.run(request.body(()).map_err(|error| fail(&error))?),
             Some((kind, object)) => {

@@ -21,6 +21,8 @@ const LARGEST: u64 = 256 << 10;
 pub enum Login {
     /// Certificate (PEM) and its key.
     Certificate(String, PemKey),
+    /// A bootstrap token.
+    Token(PemKey),
     /// Nothing: an anonymous client.
     None,
 }
@@ -55,6 +57,11 @@ impl KubeConfig {
         let ca = pem(text, "certificate-authority-data")?.ok_or("it names no authority")?;
         let login = match (pem(text, "client-certificate-data")?, pem(text, "client-key-data")?) {
             (Some(certificate), Some(key)) => Login::Certificate(certificate, PemKey::new(key)),
+            (None, None) => {
+                let token =
+                    value(text, "token")?.ok_or("it holds no certificate with its key, and no token")?;
+                Login::Token(PemKey::new(token.to_owned()))
+            }
             _ => return Err("it holds no certificate with its key".to_owned()),
         };
         Ok(Self { server, ca, login })
@@ -104,6 +111,16 @@ mod tests {
             matches!(&config.login, Login::Certificate(cert, key) if cert == "CERT" && key.expose() == "KEY")
         );
         assert!(!format!("{config:?}").contains("KEY"));
+    }
+
+    #[test]
+    fn a_token_is_a_login() {
+        let text = text("https://192.168.31.88:6443");
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("client-")).collect();
+        let text = lines.join("\n") + "\n    token: \"abcdef.0123456789abcdef\"\n";
+        let config = KubeConfig::parse(&text).unwrap();
+        assert!(matches!(&config.login, Login::Token(token) if token.expose() == "abcdef.0123456789abcdef"));
+        assert!(!format!("{config:?}").contains("abcdef"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod certs;
 pub mod console;
 pub mod fetch;
 pub mod gather;
+pub mod joining;
 
 use std::path::Path;
 

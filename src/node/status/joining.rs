@@ -1,0 +1,101 @@
+//! What a kubelet that has no certificate yet waits for. It says so nowhere but in its log, so the agent tries the same token at
+//! the same API server. Nothing is joined here: that is the kubelet's business (TLS bootstrapping, kubernetes.io).
+
+use std::path::Path;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::{Level, TOPICS, Topic};
+use crate::node::kube::client::{ApiError, Client};
+use crate::node::kube::config::KubeConfig;
+
+/// Name of the topic.
+const NAME: &str = "joining";
+/// What the kubelet joins by.
+const BOOTSTRAP: &str = "opt/kubernetes/cfg/bootstrap.kubeconfig";
+/// What it has when it has joined.
+const CERTIFICATE: &str = "var/lib/kubelet/pki/kubelet-client-current.pem";
+/// How often a kubelet is looked after that has not joined, and one that has.
+const PACE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
+
+/// Looks for ever. On a node that has no kubelet it ends at once.
+pub fn run(root: &Path, clock: fn() -> OffsetDateTime) {
+    while root.join(BOOTSTRAP).exists() {
+        let joined = root.join(CERTIFICATE).exists();
+        // A folder that cannot be written to costs the line, and nothing else.
+        if joined {
+            let _ = std::fs::remove_file(root.join(TOPICS).join(format!("{NAME}.json")));
+        } else {
+            let (state, text) = verdict(&ask(root));
+            let _ = Topic::new(NAME, state, text, clock()).publish(root);
+        }
+        std::thread::sleep(PACE[usize::from(joined)]);
+    }
+}
+
+/// Asks what everybody may know who is somebody.
+fn ask(root: &Path) -> Result<(), Refusal> {
+    let client = KubeConfig::load(&root.join(BOOTSTRAP))
+        .and_then(|config| Client::new(&config))
+        .map_err(|error| Refusal::Unusable(error.to_string()))?;
+    client.text("/version").map(drop).map_err(Refusal::Api)
+}
+
+/// Why the answer is not what it should be.
+#[derive(Debug)]
+enum Refusal {
+    /// The node's own file.
+    Unusable(String),
+    /// What the API server says, or the way there.
+    Api(ApiError),
+}
+
+fn verdict(answer: &Result<(), Refusal>) -> (Level, String) {
+    match answer {
+        Ok(()) => (Level::Waiting, "the kubelet has asked for its certificate and has none yet".to_owned()),
+        Err(Refusal::Unusable(why)) => (Level::Failed, why.clone()),
+        Err(Refusal::Api(error)) if error.unknown() => (
+            Level::Failed,
+            "the API server refuses the bootstrap token (401): it is wrong or has expired; build new media and reinstall"
+                .to_owned(),
+        ),
+        // It knows the token; what it lets it read is another matter.
+        Err(Refusal::Api(error)) if error.forbidden() => verdict(&Ok(())),
+        Err(Refusal::Api(error)) => (Level::Waiting, format!("no answer to the kubelet's request: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(status: Option<u16>) -> Result<(), Refusal> {
+        Err(Refusal::Api(ApiError {
+            verb: "GET".into(),
+            path: "10.0.0.1:6443/version".into(),
+            status,
+            reason: "timeout".into(),
+        }))
+    }
+
+    #[test]
+    fn a_bad_token_is_a_failure_and_a_silent_server_is_none() {
+        let say = |answer| verdict(&answer);
+        assert_eq!(say(Ok(())).0, Level::Waiting);
+        assert_eq!(say(api(Some(403))), say(Ok(())));
+        let (level, text) = say(api(Some(401)));
+        assert!(level == Level::Failed && text.contains("token"), "{text}");
+        let (level, text) = say(api(None));
+        assert!(level == Level::Waiting && text.contains("10.0.0.1:6443"), "{text}");
+        assert_eq!(say(Err(Refusal::Unusable("x".into()))), (Level::Failed, "x".to_owned()));
+    }
+
+    #[test]
+    fn a_node_without_a_kubelet_has_nothing_to_say() {
+        let dir = tempfile::tempdir().unwrap();
+        run(dir.path(), || OffsetDateTime::UNIX_EPOCH);
+        assert!(!dir.path().join(TOPICS).exists());
+        assert!(matches!(ask(dir.path()), Err(Refusal::Unusable(_))));
+    }
+}
