@@ -21,7 +21,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kiln node images
-  kiln node images --once")]
+  kiln node images --once
+  kiln node images --clear")]
 pub struct Args {
     /// Root of the node's files
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
@@ -29,6 +30,9 @@ pub struct Args {
     /// Socket of containerd, where it is not the usual one
     #[arg(long, value_name = "FILE", hide = true)]
     pub socket: Option<PathBuf>,
+    /// Before the runtime starts: throw away what a load that never ended left in its storage
+    #[arg(long, conflicts_with = "once")]
+    pub clear: bool,
     /// Try once and tell whether it succeeded
     #[arg(long)]
     pub once: bool,
@@ -44,7 +48,15 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         ctr: "ctr".into(),
         socket: args.socket.clone(),
         docker: "docker".into(),
+        storage: at(if list.is_for_docker() { "/var/lib/docker" } else { "/var/lib/containerd" }),
+        awake: at(if list.is_for_docker() { "/run/docker" } else { "/run/containerd" }),
     };
+    if args.clear {
+        if images::clear(&list, &places)? {
+            report.note("images were not loaded to the end before the machine stopped: they are loaded anew");
+        }
+        return Ok(());
+    }
     let mut topic = Topic::new(&at(topic::FOLDER), "images");
     let started = Instant::now();
     let mut pause = RETRY.0;
@@ -96,7 +108,7 @@ mod tests {
     #[test]
     fn a_node_without_a_list_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let args = Args { root: dir.path().to_owned(), socket: None, once: true };
+        let args = Args { root: dir.path().to_owned(), socket: None, clear: false, once: true };
         let report = Report::new(crate::report::Color::Never, true);
         assert!(run(&args, &report).is_err() && !dir.path().join("run").exists());
     }

@@ -3,6 +3,10 @@
 //!
 //! An archive is loaded once for its content; again when it is another one, and when the runtime has lost an image of it.
 //! Afterwards every name that the node has to have must be there. No registry is ever asked.
+//!
+//! Runtimes do not wait for the disk when they unpack, and believe later what they have noted: after a power cut they start
+//! programs whose files are empty. So an archive counts as loaded once the disk has it, and what was loaded and does not count is
+//! thrown away before the runtime starts ([`clear`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -101,6 +105,11 @@ impl ImageList {
         Ok(list)
     }
 
+    /// Whether the runtime is docker.
+    pub fn is_for_docker(&self) -> bool {
+        self.runtime == "docker"
+    }
+
     /// Number of archives.
     pub fn len(&self) -> usize {
         self.images.len()
@@ -125,6 +134,10 @@ pub struct Places {
     pub socket: Option<PathBuf>,
     /// `docker`.
     pub docker: PathBuf,
+    /// Folder that the runtime keeps images in.
+    pub storage: PathBuf,
+    /// Folder that is there when the runtime has started since the machine was switched on.
+    pub awake: PathBuf,
 }
 
 /// What loading came to.
@@ -140,7 +153,7 @@ pub struct Loaded {
 
 /// Loads what is not loaded yet, and makes sure that every image is there.
 pub fn load(list: &ImageList, places: &Places) -> Result<Loaded> {
-    let engine = Engine { docker: list.runtime == "docker", places };
+    let engine = Engine { docker: list.is_for_docker(), places };
     let mut present = engine.names()?;
     let mut done = Loaded::default();
     for (file, listed) in &list.images {
@@ -155,6 +168,7 @@ pub fn load(list: &ImageList, places: &Places) -> Result<Loaded> {
         for name in listed.names.intersection(&present) {
             done.warnings.extend(engine.pin(name).err().map(|error| error.to_string()));
         }
+        on_disk(&places.storage)?;
         replace(&note, file.as_bytes(), 0o644)?;
         done.archives.push(file.clone());
     }
@@ -166,6 +180,51 @@ pub fn load(list: &ImageList, places: &Places) -> Result<Loaded> {
     }
     done.images = list.images.values().map(|listed| listed.names.len()).sum();
     Ok(done)
+}
+
+/// Empties the runtime's storage if an archive was never loaded to the end. Only for a runtime that has not started yet: pods
+/// run nowhere before all images are there, so nothing else is lost. Returns whether it did.
+pub fn clear(list: &ImageList, places: &Places) -> Result<bool> {
+    let loaded = |listed: &Listed| places.loaded.join(listed.sha256.to_string()).is_file();
+    if places.awake.exists() || list.images.values().all(loaded) {
+        return Ok(false);
+    }
+    // First what says that something is there.
+    let notes = empty(&places.loaded)?;
+    let stored = empty(&places.storage)?;
+    Ok(notes || stored)
+}
+
+/// Removes all that is in a folder, which may not be there, and waits for the disk.
+fn empty(folder: &Path) -> Result<bool> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        entries => entries.at("reading", folder)?,
+    };
+    let mut any = false;
+    for entry in entries {
+        let entry = entry.at("reading", folder)?;
+        let path = entry.path();
+        let directory = entry.file_type().at("reading", &path)?.is_dir();
+        let removed = if directory { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.at("removing", &path)?;
+        any = true;
+    }
+    on_disk(folder)?;
+    Ok(any)
+}
+
+/// Waits until the disk has everything of the file system that a folder is on.
+fn on_disk(folder: &Path) -> Result<()> {
+    let open = match File::open(folder) {
+        // The runtime keeps its things elsewhere.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            rustix::fs::sync();
+            return Ok(());
+        }
+        open => open.at("opening", folder)?,
+    };
+    rustix::fs::syncfs(open).map_err(std::io::Error::from).at("writing to the disk", folder)
 }
 
 /// Whether an archive is the one that the medium was made with.

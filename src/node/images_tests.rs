@@ -31,6 +31,7 @@ impl Fake {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("archives")).unwrap();
+        std::fs::create_dir_all(dir.path().join("storage/snapshots/1")).unwrap();
         exec::script(CTR, &dir.path().join("ctr"));
         let list = ImageList { format: FORMAT, runtime: "containerd".into(), images: BTreeMap::new() };
         let mut fake = Self { dir, list };
@@ -46,9 +47,20 @@ impl Fake {
     }
 
     fn load(&self) -> Result<Loaded> {
+        load(&self.list, &self.places())
+    }
+
+    fn places(&self) -> Places {
         let at = |name: &str| self.dir.path().join(name);
-        let (archives, loaded) = (at("archives"), at("loaded"));
-        load(&self.list, &Places { archives, loaded, ctr: at("ctr"), socket: None, docker: at("no-docker") })
+        Places {
+            archives: at("archives"),
+            loaded: at("loaded"),
+            ctr: at("ctr"),
+            socket: None,
+            docker: at("no-docker"),
+            storage: at("storage"),
+            awake: at("awake"),
+        }
     }
 
     fn calls(&self) -> Vec<String> {
@@ -115,4 +127,29 @@ fn lists_come_back_and_damaged_ones_are_refused() {
         std::fs::write(&path, text.replace(from, to)).unwrap();
         assert!(ImageList::load(&path).unwrap_err().to_string().contains("is damaged"), "{to}");
     }
+}
+
+#[test]
+fn what_a_power_cut_left_of_a_first_load_is_thrown_away() {
+    let fake = Fake::new();
+    let storage = fake.dir.path().join("storage");
+    std::fs::write(storage.join("meta.db"), "x").unwrap();
+    std::fs::write(fake.dir.path().join("broken"), "").unwrap();
+    assert!(fake.load().is_err());
+    // The runtime is up: whatever is missing, its storage is in use.
+    std::fs::create_dir(fake.dir.path().join("awake")).unwrap();
+    assert!(!clear(&fake.list, &fake.places()).unwrap() && storage.join("meta.db").exists());
+    std::fs::remove_dir(fake.dir.path().join("awake")).unwrap();
+    assert!(clear(&fake.list, &fake.places()).unwrap());
+    assert_eq!(std::fs::read_dir(&storage).unwrap().count(), 0);
+    assert!(!clear(&fake.list, &fake.places()).unwrap());
+    std::fs::remove_file(fake.dir.path().join("broken")).unwrap();
+    fake.load().unwrap();
+    std::fs::write(storage.join("meta.db"), "x").unwrap();
+    assert!(!clear(&fake.list, &fake.places()).unwrap() && storage.join("meta.db").exists());
+    // One of the archives was not loaded to the end: what else the runtime has is of the same storage.
+    let one = std::fs::read_dir(fake.dir.path().join("loaded")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(one.path()).unwrap();
+    assert!(clear(&fake.list, &fake.places()).unwrap());
+    assert_eq!(std::fs::read_dir(fake.dir.path().join("loaded")).unwrap().count(), 0);
 }

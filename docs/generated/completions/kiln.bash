@@ -1358,7 +1358,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__images)
-            opts="-q -h --root --socket --once --color --quiet --help"
+            opts="-q -h --root --socket --clear --once --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

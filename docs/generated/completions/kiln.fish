@@ -193,6 +193,7 @@ complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcomma
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -l clear -d 'Before the runtime starts: throw away what a load that never ended left in its storage'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -l once -d 'Try once and tell whether it succeeded'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from images" -s h -l help -d 'Print help (see more with \'--help\')'
