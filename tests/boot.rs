@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "boot/clock.rs"]
+mod clock;
 mod common;
 #[path = "boot/media.rs"]
 mod media;
