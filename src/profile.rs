@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::assets::Assets;
 use crate::cluster::Cluster;
 use crate::cluster::diag::{Diagnostic, Severity};
-use crate::cluster::model::{ProxyMode, Runtime};
+use crate::cluster::model::{PodNetwork, ProxyMode, Runtime};
 use crate::cluster::types::Role;
 use crate::error::{Context, Error, Result};
 
@@ -88,6 +88,8 @@ pub(crate) struct Condition {
     runtime: Option<String>,
     /// `iptables`, `nftables` or `ipvs`.
     proxy: Option<String>,
+    /// `flannel` or `bridge`.
+    pod_network: Option<String>,
     /// Whether the cluster has load balancers of its own.
     lb: Option<bool>,
     /// Whether the node runs an etcd member.
@@ -122,6 +124,8 @@ pub struct Facts {
     pub runtime: Runtime,
     /// Back end of kube-proxy.
     pub proxy: ProxyMode,
+    /// How pods reach each other.
+    pub pod_network: PodNetwork,
     /// Whether the cluster has load balancers of its own.
     pub lb: bool,
     /// Whether the node runs an etcd member.
@@ -136,6 +140,7 @@ impl Facts {
             minor: cluster.kubernetes.minor,
             runtime: cluster.runtime,
             proxy: cluster.proxy_mode,
+            pod_network: cluster.pod_network,
             lb: cluster.nodes_of(Role::Lb).next().is_some(),
             etcd,
         }
@@ -166,6 +171,7 @@ impl Condition {
             && self.until.is_none_or(|minor| facts.minor <= minor)
             && self.runtime.as_ref().is_none_or(|name| name == runtime_name(facts.runtime))
             && self.proxy.as_ref().is_none_or(|name| name == proxy_name(facts.proxy))
+            && self.pod_network.as_ref().is_none_or(|name| name == facts.pod_network.as_str())
             && self.lb.is_none_or(|lb| lb == facts.lb)
             && self.etcd.is_none_or(|etcd| etcd == facts.etcd)
     }
@@ -180,6 +186,7 @@ impl Condition {
         };
         one_of(&self.runtime, "runtime", &["containerd", "docker"])
             .or_else(|| one_of(&self.proxy, "proxy", &["iptables", "nftables", "ipvs"]))
+            .or_else(|| one_of(&self.pod_network, "pod_network", &PodNetwork::ALL.map(PodNetwork::as_str)))
             .or_else(|| {
                 let strange = self.el.iter().flatten().find(|el| !(7..=10).contains(*el))?;
                 Some(format!("el = {strange}: Enterprise Linux is 7 to 10"))
@@ -359,7 +366,8 @@ mod tests {
 
     fn facts() -> Facts {
         let (runtime, proxy) = (Runtime::Containerd, ProxyMode::Iptables);
-        Facts { el: 9, minor: 37, runtime, proxy, lb: true, etcd: true }
+        let pod_network = PodNetwork::Flannel;
+        Facts { el: 9, minor: 37, runtime, proxy, pod_network, lb: true, etcd: true }
     }
 
     fn with(text: &str) -> Result<Profile> {

@@ -40,6 +40,7 @@ pub(crate) fn cluster() -> Cluster {
         kubernetes: "1.37.2".parse().unwrap(),
         runtime: Runtime::Containerd,
         proxy_mode: ProxyMode::Nftables,
+        pod_network: Default::default(),
         domain: "cluster.local".parse().unwrap(),
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/12".parse().unwrap(),

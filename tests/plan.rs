@@ -4,12 +4,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use kiln::assets::Assets;
 use kiln::cluster::Cluster;
-use kiln::cluster::model::{ProxyMode, Runtime};
+use kiln::cluster::model::{PodNetwork, ProxyMode, Runtime};
 use kiln::cluster::types::Role;
 use kiln::plan::{RolePlan, Versions, plan, show};
 use kiln::tree::{Kind, Tree};
@@ -142,6 +143,50 @@ fn addons_without_an_image_are_left_out() {
             "/opt/kiln/addons/certificates.toml",
         ]
     );
+}
+
+/// Bridge mode brings a unit and a policy of the firewall, and takes away all of flannel.
+#[test]
+fn bridge_mode_needs_no_image() {
+    let assets = Assets::new(None).unwrap();
+    let mut bridge = cluster(&CASES[2]);
+    bridge.pod_network = PodNetwork::Bridge;
+    let of = |cluster: &Cluster| plan(cluster, &assets, Role::Master, &Versions::new()).unwrap();
+    let (flannel, bridged) = (of(&cluster(&CASES[2])), of(&bridge));
+    let files = |plan: &RolePlan| -> BTreeMap<String, Vec<u8>> {
+        let file = |entry: &kiln::tree::Entry| match &entry.kind {
+            Kind::File(blob) => blob.to_vec(1 << 20).unwrap(),
+            _ => Vec::new(),
+        };
+        plan.common.iter().map(|(path, entry)| (path.to_string(), file(entry))).collect()
+    };
+    let (before, after) = (files(&flannel), files(&bridged));
+    let gone: Vec<_> = before.keys().filter(|path| !after.contains_key(*path)).collect();
+    let new: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
+    let other = after.iter().filter(|(path, text)| before.get(*path).is_some_and(|old| old != *text));
+    let other: Vec<_> = other.map(|(path, _)| path).collect();
+    assert_eq!(gone, ["/etc/systemd/network/50-kiln-flannel.link", "/opt/kiln/addons/15-flannel.yaml"]);
+    assert_eq!(
+        new,
+        ["/etc/firewalld/policies/kiln-pods.xml", "/usr/lib/systemd/system/kiln-routes.service"]
+    );
+    assert_eq!(
+        other,
+        [
+            "/etc/firewalld/zones/public.xml",
+            "/etc/firewalld/zones/trusted.xml",
+            "/opt/kiln/cluster.json",
+        ]
+    );
+    assert!(bridged.units.contains(&"kiln-routes.service".to_owned()));
+    for (path, text) in &after {
+        let text = String::from_utf8_lossy(text);
+        assert!(!text.contains("8472") && !text.contains("ghcr.io/flannel"), "{path}");
+    }
+    let images = kiln::fetch::Images::load(&assets).unwrap().wanted(&bridge);
+    assert!(!images.keys().any(|name| name.as_str().contains("flannel")), "{images:?}");
+    let cluster: serde_json::Value = serde_json::from_slice(&after["/opt/kiln/cluster.json"]).unwrap();
+    assert_eq!(cluster["pod_network"], "bridge");
 }
 
 #[test]

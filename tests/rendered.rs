@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use kiln::assets::Assets;
 use kiln::cluster::Cluster;
-use kiln::cluster::model::{ProxyMode, Runtime};
+use kiln::cluster::model::{PodNetwork, ProxyMode, Runtime};
 use kiln::cluster::types::Role;
 use kiln::node::formation::run::{environment, founders};
 use kiln::node::inventory::Inventory;
@@ -60,6 +60,10 @@ fn shapes() -> Vec<(String, Cluster)> {
             cluster.nodes.retain(|_, node| node.role != Role::Lb);
             cluster.proxy_mode = ProxyMode::Nftables;
             cluster.network.ntp = vec!["192.168.31.1".to_owned(), "ntp.example.com".to_owned()];
+        }
+        // The newest is the one with a bridge.
+        if lb && kubernetes == "1.37.2" {
+            cluster.pod_network = PodNetwork::Bridge;
         }
         shapes.push((format!("{release}, Kubernetes {kubernetes}"), cluster));
     }

@@ -27,6 +27,8 @@ pub struct Cluster {
     pub runtime: Runtime,
     /// How kube-proxy programs the kernel.
     pub proxy_mode: ProxyMode,
+    /// How pods reach each other.
+    pub pod_network: PodNetwork,
     /// DNS domain of services, `cluster.local`.
     pub domain: HostName,
     /// Addresses of pods.
@@ -140,6 +142,35 @@ impl ProxyMode {
     /// The mode of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
+}
+
+/// How pods reach each other; `docs/pod-network.md` says what each costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PodNetwork {
+    /// flannel's VXLAN.
+    #[default]
+    Flannel,
+    /// A bridge on each node, and routes between the nodes.
+    Bridge,
+}
+
+impl PodNetwork {
+    /// All ways.
+    pub const ALL: [PodNetwork; 2] = [PodNetwork::Flannel, PodNetwork::Bridge];
+
+    /// Name as written in `cluster.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PodNetwork::Flannel => "flannel",
+            PodNetwork::Bridge => "bridge",
+        }
+    }
+
+    /// The way of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.as_str() == name)
     }
 }
 

@@ -83,6 +83,9 @@ pub(super) struct ClusterTable {
     /// How kube-proxy programs the kernel. Default: `nftables` on EL10 with Kubernetes 1.31 and later, else `iptables`.
     #[schemars(with = "Option<String>", extend("enum" = ["iptables", "nftables", "ipvs"]))]
     pub proxy_mode: Text,
+    /// How pods reach each other: flannel's VXLAN, or a bridge on each node and routes between them. Default: `flannel`.
+    #[schemars(with = "Option<String>", extend("enum" = ["flannel", "bridge"]))]
+    pub pod_network: Text,
     /// Build combinations that kiln has no promise for. Default: false.
     #[schemars(with = "Option<bool>")]
     pub allow_unsupported: Option<Spanned<bool>>,

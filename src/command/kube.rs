@@ -31,7 +31,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 /// Tokens that end within this many days are announced.
 const ANNOUNCE: i64 = 30;
 
-/// Arguments of the units of masters.
+/// Arguments of the units that speak to Kubernetes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Root of the node's files
@@ -43,11 +43,13 @@ pub struct Args {
 }
 
 impl Args {
-    fn at(&self, path: &str) -> PathBuf {
+    /// A path of the node.
+    pub(super) fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    fn topic(&self, name: &'static str) -> Topic {
+    /// What this program tells the board.
+    pub(super) fn topic(&self, name: &'static str) -> Topic {
         Topic::new(&self.at(topic::FOLDER), name)
     }
 }

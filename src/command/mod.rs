@@ -15,6 +15,7 @@ pub mod kube;
 pub mod node;
 pub mod pki;
 pub mod plan;
+pub mod routes;
 pub mod schema;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::command::{agent, kube};
+use crate::command::{agent, kube, routes};
 use crate::error::Result;
 use crate::node;
 use crate::payload::manifest::Manifest;
@@ -40,6 +40,11 @@ pub enum Command {
   kiln node approve
   kiln node approve --once")]
     Approve(kube::Args),
+    /// Keep the CNI configuration and the routes of bridge mode; a unit of nodes that run pods
+    #[command(after_help = "Examples:
+  kiln node routes
+  kiln node routes --once")]
+    Routes(kube::Args),
     /// Answer the other nodes and tell them how this one is; a unit of every node
     #[command(after_help = "Examples:
   kiln node agent")]
@@ -124,6 +129,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Verify(args) => (args.json, verify(args, report)),
         Command::Addons(args) => return kube::addons(args, report),
         Command::Approve(args) => return kube::approve(args, report),
+        Command::Routes(args) => return routes::run(args, report),
         Command::Agent(args) => return agent::agent(args),
         Command::Form(args) => return agent::form(args, report),
         Command::Formed(args) => return agent::formed(args),

@@ -122,6 +122,17 @@ mod tests {
     }
 
     #[test]
+    fn bridge_mode_wants_no_flannel() {
+        let images = Images::load(&Assets::new(None).unwrap()).unwrap();
+        let mut cluster = cluster("1.37.2");
+        let all = images.by_purpose(&cluster).len();
+        cluster.pod_network = crate::cluster::model::PodNetwork::Bridge;
+        let few = images.by_purpose(&cluster);
+        assert_eq!(few.len(), all - 2);
+        assert!(few.contains_key("coredns") && !few.contains_key("flannel") && !few.contains_key("flannel_cni"));
+    }
+
+    #[test]
     fn the_cluster_file_adds_its_own() {
         let mut cluster = cluster("1.37.2");
         cluster.components.images = vec!["busybox:1.36".parse().unwrap()];

@@ -11,7 +11,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
-use crate::cluster::model::EtcdForm;
+use crate::cluster::model::{EtcdForm, PodNetwork};
 use crate::cluster::types::{HostName, Role};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Result};
@@ -24,16 +24,6 @@ pub const AGENT_PORT: u16 = 7410;
 const FORMAT: u32 = 1;
 /// More is no inventory: 500 nodes need less than a tenth of it.
 const LIMIT: u64 = 1 << 20;
-
-/// How pods reach each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PodNetwork {
-    /// flannel's VXLAN.
-    Flannel,
-    /// A bridge on each node, and host routes between them.
-    Bridge,
-}
 
 /// What every node knows of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +113,7 @@ impl Inventory {
                 })
                 .collect(),
             pools: cluster.worker_pools.keys().map(|name| Pool { name: name.clone() }).collect(),
-            pod_network: PodNetwork::Flannel,
+            pod_network: cluster.pod_network,
             etcd_form: cluster.etcd_form,
         }
     }

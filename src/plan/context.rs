@@ -63,6 +63,8 @@ struct ClusterData {
     /// Socket of the runtime; null with the dockershim.
     runtime_endpoint: Option<&'static str>,
     proxy_mode: &'static str,
+    /// `flannel` or `bridge`.
+    pod_network: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -170,6 +172,7 @@ impl ClusterData {
             runtime: runtime_name(cluster.runtime),
             runtime_endpoint: runtime_endpoint(cluster.runtime),
             proxy_mode: proxy_name(cluster.proxy_mode),
+            pod_network: cluster.pod_network.as_str(),
         }
     }
 }

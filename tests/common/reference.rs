@@ -17,6 +17,7 @@ pub fn reference_cluster() -> Cluster {
         kubernetes: "1.37.2".parse().unwrap(),
         runtime: Runtime::Containerd,
         proxy_mode: ProxyMode::Iptables,
+        pod_network: Default::default(),
         domain: "cluster.local".parse().unwrap(),
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/12".parse().unwrap(),

@@ -124,6 +124,9 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,prepare)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__prepare"
                 ;;
+            kiln__subcmd__help__subcmd__node,routes)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__routes"
+                ;;
             kiln__subcmd__help__subcmd__node,status)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__status"
                 ;;
@@ -181,6 +184,9 @@ _kiln() {
             kiln__subcmd__node,prepare)
                 cmd="kiln__subcmd__node__subcmd__prepare"
                 ;;
+            kiln__subcmd__node,routes)
+                cmd="kiln__subcmd__node__subcmd__routes"
+                ;;
             kiln__subcmd__node,status)
                 cmd="kiln__subcmd__node__subcmd__status"
                 ;;
@@ -216,6 +222,9 @@ _kiln() {
                 ;;
             kiln__subcmd__node__subcmd__help,prepare)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__prepare"
+                ;;
+            kiln__subcmd__node__subcmd__help,routes)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__routes"
                 ;;
             kiln__subcmd__node__subcmd__help,status)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__status"
@@ -608,7 +617,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare place verify images clock addons approve agent form formed status"
+            opts="prepare place verify images clock addons approve routes agent form formed status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -734,6 +743,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node__subcmd__prepare)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__routes)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1022,7 +1045,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare place verify images clock addons approve agent form formed status help"
+            opts="-q -h --color --quiet --help prepare place verify images clock addons approve routes agent form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1176,7 +1199,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare place verify images clock addons approve agent form formed status help"
+            opts="prepare place verify images clock addons approve routes agent form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1329,6 +1352,20 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__help__subcmd__routes)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1429,6 +1466,28 @@ _kiln() {
                     return 0
                     ;;
                 --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__routes)
+            opts="-q -h --root --once --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -15,7 +15,9 @@ use crate::format::oci::Reference;
 use super::diag::Severity;
 use super::findings::{At, Findings};
 use super::gates::{Combination, Part, default_proxy_mode};
-use super::model::{Access, Base, Cluster, Components, EtcdForm, ProxyMode, Runtime, SerialConsole};
+use super::model::{
+    Access, Base, Cluster, Components, EtcdForm, PodNetwork, ProxyMode, Runtime, SerialConsole,
+};
 use super::raw::{AccessTable, BaseTable, ClusterTable, ComponentsTable, RawCluster};
 use super::rule::Rule;
 use super::types::{ClusterName, HostName, KubeVersion, Release, SshKey};
@@ -43,6 +45,7 @@ struct Head {
     domain: Option<HostName>,
     runtime: Option<Runtime>,
     proxy_mode: Option<ProxyMode>,
+    pod_network: Option<PodNetwork>,
     runtime_at: Option<At>,
     proxy_mode_at: Option<At>,
     allow_unsupported: bool,
@@ -78,6 +81,7 @@ impl Check<'_, '_> {
             kubernetes,
             runtime: head.runtime.unwrap_or(Runtime::Containerd),
             proxy_mode: head.proxy_mode.unwrap_or(default_proxy_mode(kubernetes, base.release)),
+            pod_network: head.pod_network.unwrap_or_default(),
             domain: match head.domain {
                 Some(domain) => domain,
                 None => "cluster.local".parse().ok()?,
@@ -108,6 +112,7 @@ impl Check<'_, '_> {
             domain: self.word(&raw.domain, "cluster.domain", Rule::BadName),
             runtime: raw.runtime.as_ref().and_then(|text| Runtime::named(text.get_ref())),
             proxy_mode: raw.proxy_mode.as_ref().and_then(|text| ProxyMode::named(text.get_ref())),
+            pod_network: raw.pod_network.as_ref().and_then(|text| PodNetwork::named(text.get_ref())),
             runtime_at: at(&raw.runtime, "cluster.runtime"),
             proxy_mode_at: at(&raw.proxy_mode, "cluster.proxy_mode"),
             allow_unsupported: raw.allow_unsupported.is_some_and(toml::Spanned::into_inner),

@@ -215,7 +215,7 @@ fn addresses(name: &str, owner: &Joiner, asked: &Asked, facts: &Facts<'_>) -> Re
 }
 
 /// Whether an address can be that of a member of a pool: in the nodes' network, and nobody else's by the inventory.
-fn free(address: IpAddr, inventory: &Inventory) -> bool {
+pub fn free(address: IpAddr, inventory: &Inventory) -> bool {
     let IpAddr::V4(address) = address else { return false };
     let taken: BTreeSet<Ipv4Addr> = inventory
         .nodes

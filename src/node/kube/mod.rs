@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod csr;
 pub mod judge;
+pub mod routes;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -44,6 +44,7 @@ pub(in crate::pki) fn cluster() -> Cluster {
         kubernetes: "1.20.2".parse().unwrap(),
         runtime: Runtime::Containerd,
         proxy_mode: ProxyMode::Iptables,
+        pod_network: Default::default(),
         domain: "cluster.local".parse().unwrap(),
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/12".parse().unwrap(),
