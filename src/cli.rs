@@ -45,6 +45,8 @@ pub enum Command {
     Build(command::build::Args),
     /// Boot a medium in QEMU and judge it
     Boot(command::boot::Args),
+    /// Show how the running cluster is: nodes, workloads, requests, what ends
+    Watch(command::watch::Args),
     /// Print what is generated from the program itself: man pages, completions, schema
     #[command(hide = true)]
     Docs(command::docs::Args),

@@ -16,6 +16,7 @@ pub mod error;
 pub mod format;
 pub mod progress;
 pub mod tree;
+pub mod watch;
 
 // The flow, in order.
 pub mod assets;

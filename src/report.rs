@@ -32,6 +32,7 @@ pub enum Color {
 #[derive(Debug)]
 pub struct Report {
     color: bool,
+    paints_data: bool,
     live: bool,
     quiet: bool,
     total: AtomicU64,
@@ -55,15 +56,21 @@ impl Report {
     pub fn new(color: Color, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let color = match color {
+        let on = |terminal: bool| match color {
             Color::Auto => terminal && wanted,
             Color::Always => true,
             Color::Never => false,
         };
+        let (color, paints_data) = (on(terminal), on(std::io::stdout().is_terminal()));
         let now = Instant::now();
         let step = Mutex::new(Step { name: String::new(), since: now, drawn: now, line_open: false });
         let zero = || AtomicU64::new(0);
-        Self { color, live: terminal && !quiet, quiet, total: zero(), done: zero(), step }
+        Self { color, paints_data, live: terminal && !quiet, quiet, total: zero(), done: zero(), step }
+    }
+
+    /// Whether what goes to standard output may have colour.
+    pub fn paints_data(&self) -> bool {
+        self.paints_data
     }
 
     /// Writes data to standard output. A closed pipe is not an error.

@@ -166,17 +166,10 @@ fn bridge_mode_needs_no_image() {
     let other = after.iter().filter(|(path, text)| before.get(*path).is_some_and(|old| old != *text));
     let other: Vec<_> = other.map(|(path, _)| path).collect();
     assert_eq!(gone, ["/etc/systemd/network/50-kiln-flannel.link", "/opt/kiln/addons/15-flannel.yaml"]);
-    assert_eq!(
-        new,
-        ["/etc/firewalld/policies/kiln-pods.xml", "/usr/lib/systemd/system/kiln-routes.service"]
-    );
+    assert_eq!(new, ["/etc/firewalld/policies/kiln-pods.xml", "/usr/lib/systemd/system/kiln-routes.service"]);
     assert_eq!(
         other,
-        [
-            "/etc/firewalld/zones/public.xml",
-            "/etc/firewalld/zones/trusted.xml",
-            "/opt/kiln/cluster.json",
-        ]
+        ["/etc/firewalld/zones/public.xml", "/etc/firewalld/zones/trusted.xml", "/opt/kiln/cluster.json",]
     );
     assert!(bridged.units.contains(&"kiln-routes.service".to_owned()));
     for (path, text) in &after {

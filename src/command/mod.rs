@@ -17,6 +17,7 @@ pub mod pki;
 pub mod plan;
 pub mod routes;
 pub mod schema;
+pub mod watch;
 
 use std::path::PathBuf;
 
@@ -57,5 +58,6 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Pki(args) => pki::run(args, report),
         Command::Plan(args) => plan::run(args, report),
         Command::Schema(args) => schema::run(args, report),
+        Command::Watch(args) => watch::run(args, report),
     }
 }

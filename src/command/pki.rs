@@ -94,7 +94,8 @@ fn change(cluster: &ClusterArg, policy: &Policy, now: OffsetDateTime, report: &R
     Ok(())
 }
 
-fn folder(loaded: &Loaded) -> PathBuf {
+/// The folder of a cluster's certificates.
+pub(super) fn folder(loaded: &Loaded) -> PathBuf {
     if loaded.dir == Path::new("") { PathBuf::from(FOLDER) } else { loaded.dir.join(FOLDER) }
 }
 

@@ -129,7 +129,9 @@ mod tests {
         cluster.pod_network = crate::cluster::model::PodNetwork::Bridge;
         let few = images.by_purpose(&cluster);
         assert_eq!(few.len(), all - 2);
-        assert!(few.contains_key("coredns") && !few.contains_key("flannel") && !few.contains_key("flannel_cni"));
+        assert!(
+            few.contains_key("coredns") && !few.contains_key("flannel") && !few.contains_key("flannel_cni")
+        );
     }
 
     #[test]

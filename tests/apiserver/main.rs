@@ -49,6 +49,8 @@ fn all(master: &Master) {
     addons_are_applied_once_and_for_all(master);
     metrics_server_is_verified(master);
     requests_are_judged(master);
+    routes_are_made(master);
+    the_operator_sees_it(master);
     master.stays();
 }
 
@@ -183,6 +185,60 @@ fn requests_are_judged(master: &Master) {
         serde_json::from_slice(&std::fs::read(master.path("run/kiln/status.d/joining.json")).unwrap())
             .unwrap();
     assert_eq!(board["state"], "warn", "{board}");
+}
+
+/// kube-proxy's credential may list nodes, and what they say becomes routes and a CNI configuration.
+fn routes_are_made(master: &Master) {
+    let admin = format!("--kubeconfig={}", master.path("opt/kubernetes/cfg/admin.kubeconfig").display());
+    for (name, range, address) in [
+        ("k8s-master1", "10.244.0.0/24", "192.168.31.71"),
+        ("k8s-node1", "10.244.1.0/24", "192.168.31.72"),
+        ("k8s-node2", "10.244.2.0/24", "192.168.31.99"),
+    ] {
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": { "podCIDR": range },
+        });
+        master.kubectl_as(&admin, "create -f -", &node.to_string()).unwrap();
+        let status = json!({ "status": { "addresses": [{ "type": "InternalIP", "address": address }] } });
+        let path = format!("/api/v1/nodes/{name}/status");
+        master.patch(&path, &status);
+    }
+    // The inventory is that of a cluster with flannel; this machine has kube-proxy's kubeconfig for the VIP.
+    for (file, from, to) in [
+        ("opt/kiln/cluster.json", "\"flannel\"", "\"bridge\""),
+        ("opt/kubernetes/cfg/kube-proxy.kubeconfig", "https://192.168.31.88:16443", "https://127.0.0.1:6443"),
+    ] {
+        let text = std::fs::read_to_string(master.path(file)).unwrap();
+        assert!(text.contains(from), "{file}");
+        std::fs::write(master.path(file), text.replace(from, to)).unwrap();
+    }
+    master.node("routes").unwrap();
+    let routes = master.inside(&["ip", "route", "show", "proto", "137"]);
+    assert!(
+        routes.starts_with("10.244.1.0/24 via 192.168.31.72 ") && routes.lines().count() == 1,
+        "{routes}"
+    );
+    let cni = std::fs::read_to_string(master.path("etc/cni/net.d/10-kiln.conflist")).unwrap();
+    assert!(cni.contains("10.244.0.0/24"), "{cni}");
+    let board = std::fs::read_to_string(master.path("run/kiln/status.d/routes.json")).unwrap();
+    assert!(board.contains("k8s-node2") && board.contains("\"warn\""), "{board}");
+}
+
+/// `kiln watch` with the administrators' kubeconfig.
+fn the_operator_sees_it(master: &Master) {
+    let config = master.path("opt/kubernetes/cfg/admin.kubeconfig");
+    let words =
+        [env!("CARGO_BIN_EXE_kiln"), "watch", "--once", "--json", "--kubeconfig", config.to_str().unwrap()];
+    let output = master.command(&words).output().unwrap();
+    // No kubelet runs here, so the nodes are not ready.
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let board: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(board["nodes"].as_array().unwrap().len(), 3, "{board}");
+    assert_eq!(board["well"], false);
+    assert!(board["refused"].to_string().contains("(identity)"), "{board}");
+    let ends = board["ends"].to_string();
+    assert!(ends.contains("bootstrap tokens") && ends.contains("kubernetes-admin"), "{ends}");
+    assert!(board["workloads"].to_string().contains("kube-system/metrics-server"), "{board}");
 }
 
 /// What a request asks for.

@@ -282,6 +282,35 @@ impl Master {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// Changes an object by its path, as the administrator.
+    pub fn patch(&self, path: &str, change: &Value) {
+        let ssl = self.path("opt/kubernetes/ssl/ca.pem");
+        let config = std::fs::read_to_string(self.path("opt/kubernetes/cfg/admin.kubeconfig")).unwrap();
+        let folder = self.folder("admin");
+        for (key, file) in [("client-certificate-data", "cert.pem"), ("client-key-data", "key.pem")] {
+            use base64::Engine as _;
+            let line = config.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap();
+            let data = line.trim_start_matches(": \"").trim_end_matches('"');
+            std::fs::write(
+                folder.join(file),
+                base64::engine::general_purpose::STANDARD.decode(data).unwrap(),
+            )
+            .unwrap();
+        }
+        let url = format!("https://127.0.0.1:6443{path}");
+        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        let mut curl = self.command(&[
+            "curl",
+            "-fsS",
+            "-X",
+            "PATCH",
+            "-H",
+            "Content-Type: application/merge-patch+json",
+        ]);
+        curl.arg("--cacert").arg(ssl).arg("--cert").arg(cert).arg("--key").arg(key);
+        self.run(curl.arg("-d").arg(change.to_string()).arg(url));
+    }
+
     /// A token of a service account.
     pub fn token(&self, namespace: &str, account: &str) -> String {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");

@@ -182,7 +182,8 @@ impl Client {
         let mut next = String::new();
         for _ in 0..PAGES {
             let more = if next.is_empty() { String::new() } else { format!("&continue={}", escape(&next)) };
-            let mut page = self.get(&format!("{path}?limit={PAGE}{more}"))?;
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let mut page = self.get(&format!("{path}{joint}limit={PAGE}{more}"))?;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
                 all.extend(items);
             }
