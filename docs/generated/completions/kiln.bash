@@ -55,6 +55,9 @@ _kiln() {
             kiln,schema)
                 cmd="kiln__subcmd__schema"
                 ;;
+            kiln,watch)
+                cmd="kiln__subcmd__watch"
+                ;;
             kiln__subcmd__help,boot)
                 cmd="kiln__subcmd__help__subcmd__boot"
                 ;;
@@ -93,6 +96,9 @@ _kiln() {
                 ;;
             kiln__subcmd__help,schema)
                 cmd="kiln__subcmd__help__subcmd__schema"
+                ;;
+            kiln__subcmd__help,watch)
+                cmd="kiln__subcmd__help__subcmd__watch"
                 ;;
             kiln__subcmd__help__subcmd__image,create)
                 cmd="kiln__subcmd__help__subcmd__image__subcmd__create"
@@ -263,7 +269,7 @@ _kiln() {
 
     case "${cmd}" in
         kiln)
-            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch image pki node build boot docs help"
+            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch image pki node build boot watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -463,7 +469,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help)
-            opts="init inspect check plan schema fetch image pki node build boot docs help"
+            opts="init inspect check plan schema fetch image pki node build boot watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -869,6 +875,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__schema)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1753,6 +1773,40 @@ _kiln() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__watch)
+            opts="-C -q -h --cluster --kubeconfig --once --json --interval --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
