@@ -149,7 +149,7 @@ def impostor(cluster: Cluster) -> str:
 
 def _certificate(machine: Machine, name: str) -> tuple[str, str]:
     """Serial number and end of a kubelet's certificate."""
-    out = machine.run("openssl", "x509", "-noout", "-serial", "-enddate", "-in", f"/var/lib/kubelet/pki/{name}-current.pem").stdout
+    out = machine.run("openssl", "x509", "-noout", "-serial", "-enddate", "-in", f"/opt/kubernetes/ssl/{name}-current.pem").stdout
     serial, end = out.split()[0], out.split("=", 2)[-1].strip()
     return serial, end
 

@@ -15,7 +15,7 @@ const NAME: &str = "joining";
 /// What the kubelet joins by.
 const BOOTSTRAP: &str = "opt/kubernetes/cfg/bootstrap.kubeconfig";
 /// What it has when it has joined.
-const CERTIFICATE: &str = "var/lib/kubelet/pki/kubelet-client-current.pem";
+const CERTIFICATE: &str = "opt/kubernetes/ssl/kubelet-client-current.pem";
 /// How often a kubelet is looked after that has not joined, and one that has.
 const PACE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
 
