@@ -124,13 +124,14 @@ impl Master {
                 .collect()
         };
         let node = self.cluster.nodes_of(Role::Master).next().unwrap();
-        let mut script = format!(
-            "set -ae; ETCD_INITIAL_CLUSTER={}=https://{}:2380; ETCD_INITIAL_CLUSTER_STATE=new\n",
-            node.name, node.address
-        );
+        let mut script = "set -ae\n".to_owned();
         for file in of("EnvironmentFile=").iter().filter(|file| file.starts_with("/opt/")) {
             script += &format!(". {file}\n");
         }
+        script += &format!(
+            "ETCD_INITIAL_CLUSTER={}=https://{}:2380\nETCD_INITIAL_CLUSTER_STATE=new\n",
+            node.name, node.address
+        );
         let [start] = of("ExecStart=").try_into().unwrap();
         self.spawn(name, &["sh", "-c", &format!("{script}exec {start}")]);
     }
