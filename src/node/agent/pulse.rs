@@ -198,7 +198,8 @@ fn skew(found: Option<&(String, i64)>, now: OffsetDateTime) -> Option<Topic> {
     let (name, behind) = found?;
     let way = if *behind > 0 { "behind" } else { "ahead of" };
     let text = format!("this node's clock is {} min {way} that of {name}", behind.unsigned_abs() / 60);
-    Some(Topic::new("clock", Level::Warn, text, now))
+    // `clock` is what kiln-timekeeper.service says.
+    Some(Topic::new("clocks", Level::Warn, text, now))
 }
 
 /// Topics that the agent makes anew at each beat keep their since as long as they stay the same.
