@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use kiln::assets::Assets;
 use kiln::cluster::Cluster;
-use kiln::cluster::model::Runtime;
+use kiln::cluster::model::{PodNetwork, Runtime};
 use kiln::cluster::types::Role;
 use kiln::pki::Pki;
 use kiln::plan::{RolePlan, Versions, plan};
@@ -43,15 +43,16 @@ fn same(documented: &Facts, is: &Facts) {
     );
 }
 
-/// The reference cluster, the same with docker, and the same without load balancers. Members of etcd are apart from masters in
-/// one of them, so that what they get is told from what masters get.
+/// The reference cluster; the same with docker, without load balancers, and with bridges.
 fn clusters() -> Vec<Cluster> {
     let mut docker = common::reference_cluster();
     docker.base.release = "centos-7".parse().unwrap();
     (docker.kubernetes, docker.runtime) = ("1.20.2".parse().unwrap(), Runtime::Docker);
     let mut alone = common::reference_cluster();
     alone.nodes.retain(|_, node| node.role != Role::Lb);
-    vec![common::reference_cluster(), docker, alone]
+    let mut bridge = common::reference_cluster();
+    bridge.pod_network = PodNetwork::Bridge;
+    vec![common::reference_cluster(), docker, alone, bridge]
 }
 
 fn plans(cluster: &Cluster) -> Vec<RolePlan> {
