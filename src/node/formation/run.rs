@@ -294,7 +294,8 @@ fn sentence(wait: &Wait<HostName>, grace: Duration) -> String {
             "the cluster exists, and no member of it answers with a quorum".to_owned()
         }
         Wait::Quorum { formed } => format!(
-            "the cluster exists ({} says so), and no member of it answers with a quorum",
+            "the cluster exists ({} says so), and no member of it answers with a quorum; if all lost their disks: \
+             docs/formation.md, Beginning anew",
             names(formed)
         ),
         Wait::Cluster => "this medium only replaces a member, and no cluster has been heard of".to_owned(),
