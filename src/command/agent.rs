@@ -1,4 +1,4 @@
-//! `kiln node agent`, `form`, `formed` and `status`: how a node becomes part of its cluster and says how it is. Here are the
+//! `kiln node agent`, `form`, `formed`, `mend` and `status`: how a node becomes part of its cluster and says how it is. Here are the
 //! clock, the random bits and the journal; what is done lies in [`crate::node::agent`], [`formation`] and [`status`].
 
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::error::{IoContext as _, Result};
 use crate::node::formation::run::Outcome;
-use crate::node::{agent, formation, status};
+use crate::node::{agent, formation, mend, status};
 use crate::report::Report;
 
 /// Arguments of the units that form the cluster.
@@ -68,6 +68,12 @@ pub fn form(args: &FormArgs, report: &Report) -> Result<()> {
         Outcome::New => "etcd starts as a founder of the cluster",
         Outcome::Existing => "etcd starts as a member that was taken in again",
     });
+    Ok(())
+}
+
+/// `kiln node mend`.
+pub fn mend(args: &Args, report: &Report) -> Result<()> {
+    mend::mend(&args.root)?.iter().for_each(|line| report.note(line));
     Ok(())
 }
 

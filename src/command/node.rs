@@ -49,6 +49,10 @@ pub enum Command {
     #[command(after_help = "Examples:
   kiln node agent")]
     Agent(agent::Args),
+    /// Remove what a power cut left half written of the kubelet's own files; run before it
+    #[command(after_help = "Examples:
+  kiln node mend")]
+    Mend(agent::Args),
     /// Let etcd start once it may: found the cluster, join it again, or wait; run before etcd
     #[command(after_help = "Examples:
   kiln node form
@@ -131,6 +135,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Approve(args) => return kube::approve(args, report),
         Command::Routes(args) => return routes::run(args, report),
         Command::Agent(args) => return agent::agent(args),
+        Command::Mend(args) => return agent::mend(args, report),
         Command::Form(args) => return agent::form(args, report),
         Command::Formed(args) => return agent::formed(args),
         Command::Status(args) => return agent::status(args, report),

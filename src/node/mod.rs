@@ -12,6 +12,7 @@ pub mod images;
 pub mod inventory;
 pub mod kube;
 mod layer;
+pub mod mend;
 pub mod place;
 pub mod prepare;
 pub mod status;

@@ -124,6 +124,9 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,images)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__images"
                 ;;
+            kiln__subcmd__help__subcmd__node,mend)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__mend"
+                ;;
             kiln__subcmd__help__subcmd__node,place)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__place"
                 ;;
@@ -184,6 +187,9 @@ _kiln() {
             kiln__subcmd__node,images)
                 cmd="kiln__subcmd__node__subcmd__images"
                 ;;
+            kiln__subcmd__node,mend)
+                cmd="kiln__subcmd__node__subcmd__mend"
+                ;;
             kiln__subcmd__node,place)
                 cmd="kiln__subcmd__node__subcmd__place"
                 ;;
@@ -222,6 +228,9 @@ _kiln() {
                 ;;
             kiln__subcmd__node__subcmd__help,images)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__images"
+                ;;
+            kiln__subcmd__node__subcmd__help,mend)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__mend"
                 ;;
             kiln__subcmd__node__subcmd__help,place)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__place"
@@ -623,7 +632,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare place verify images clock addons approve routes agent form formed status"
+            opts="prepare place verify images clock addons approve routes agent mend form formed status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -721,6 +730,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node__subcmd__images)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__mend)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1065,7 +1088,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare place verify images clock addons approve routes agent form formed status help"
+            opts="-q -h --color --quiet --help prepare place verify images clock addons approve routes agent mend form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1219,7 +1242,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare place verify images clock addons approve routes agent form formed status help"
+            opts="prepare place verify images clock addons approve routes agent mend form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1344,6 +1367,20 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__help__subcmd__mend)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__help__subcmd__place)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1426,6 +1463,28 @@ _kiln() {
                     return 0
                     ;;
                 --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__mend)
+            opts="-q -h --root --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

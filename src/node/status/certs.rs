@@ -6,6 +6,7 @@ use base64::Engine as _;
 use time::{Duration, OffsetDateTime};
 
 use super::{Level, Topic, stamp};
+use crate::node::mend::is_rotated;
 use crate::pki::read_facts;
 
 /// How long before its end a certificate is announced.
@@ -13,8 +14,7 @@ const AHEAD: Duration = Duration::days(30);
 /// A certificate or kubeconfig is a few kilobytes.
 const LIMIT: u64 = 256 << 10;
 /// Where they lie.
-const FOLDERS: [&str; 5] =
-    ["opt/etcd/ssl", "opt/kubernetes/ssl", "opt/kiln/ssl", "opt/kubernetes/cfg", "var/lib/kubelet/pki"];
+const FOLDERS: [&str; 4] = ["opt/etcd/ssl", "opt/kubernetes/ssl", "opt/kiln/ssl", "opt/kubernetes/cfg"];
 
 /// When a certificate of the node is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub fn validities(root: &Path) -> Vec<Validity> {
         paths.sort();
         for path in paths.iter().take(64) {
             // The kubelet keeps what it has rotated away; only the links named `current` count.
-            let old = folder.ends_with("pki") && !path.to_string_lossy().ends_with("current.pem");
+            let old = path.file_name().is_some_and(|name| is_rotated(&name.to_string_lossy()));
             if let (false, Some((not_before, not_after))) = (old, validity_of(path)) {
                 let file = path.strip_prefix(root).unwrap_or(path).to_owned();
                 ends.push(Validity { file, not_before, not_after });

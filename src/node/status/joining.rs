@@ -9,20 +9,21 @@ use time::OffsetDateTime;
 use super::{Level, TOPICS, Topic};
 use crate::node::kube::client::{ApiError, Client};
 use crate::node::kube::config::KubeConfig;
+use crate::node::mend::CERTIFICATES;
 
 /// Name of the topic.
-const NAME: &str = "joining";
+const NAME: &str = "kubelet";
 /// What the kubelet joins by.
 const BOOTSTRAP: &str = "opt/kubernetes/cfg/bootstrap.kubeconfig";
 /// What it has when it has joined.
-const CERTIFICATE: &str = "opt/kubernetes/ssl/kubelet-client-current.pem";
+const CERTIFICATE: &str = "kubelet-client-current.pem";
 /// How often a kubelet is looked after that has not joined, and one that has.
 const PACE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
 
 /// Looks for ever. On a node that has no kubelet it ends at once.
 pub fn run(root: &Path, clock: fn() -> OffsetDateTime) {
     while root.join(BOOTSTRAP).exists() {
-        let joined = root.join(CERTIFICATE).exists();
+        let joined = root.join(CERTIFICATES).join(CERTIFICATE).exists();
         // A folder that cannot be written to costs the line, and nothing else.
         if joined {
             let _ = std::fs::remove_file(root.join(TOPICS).join(format!("{NAME}.json")));
