@@ -112,6 +112,7 @@ fn furnish(root: &Path) {
         "sbin/modprobe",
         "usr/bin/dockerd",
         "bin/kill",
+        "bin/sh",
         "usr/sbin/nginx",
         "usr/sbin/keepalived",
     ] {

@@ -10,7 +10,7 @@ use crate::node::formation::etcdctl::bounded;
 use time::OffsetDateTime;
 
 /// Units that a node of kiln may have. Those that it has not are passed over.
-const UNITS: [&str; 22] = [
+const UNITS: [&str; 23] = [
     "chronyd.service",
     "containerd.service",
     "docker.service",
@@ -23,6 +23,7 @@ const UNITS: [&str; 22] = [
     "kiln-clock.service",
     "kiln-images.service",
     "kiln-routes.service",
+    "kiln-services.service",
     "kiln-timekeeper.service",
     "kube-apiserver.service",
     "kube-controller-manager.service",
