@@ -2,7 +2,6 @@
 //! by the words of their units in a network and mount namespace of the test's own. There they have the addresses of the inventory,
 //! and nothing to reach but themselves.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -13,11 +12,11 @@ use kiln::cluster::Cluster;
 use kiln::cluster::types::Role;
 use kiln::pki::Pki;
 use kiln::plan::{Versions, plan};
-use kiln::tree::{Kind, Tree};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::common;
+use crate::common::lay::lay;
 
 /// One master that holds the VIP, two workers and a pool.
 fn cluster(kubernetes: &str) -> Cluster {
@@ -404,22 +403,6 @@ impl Master {
             return folder.join(program);
         }
         panic!("no archive in {} holds {image}", images.display());
-    }
-}
-
-/// Lays a tree down below `root`, as `kiln node place` does on a machine.
-fn lay(tree: &Tree, root: &Path) {
-    for (path, entry) in tree.iter() {
-        let at = root.join(path.relative());
-        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
-        match &entry.kind {
-            Kind::Dir => std::fs::create_dir_all(&at).unwrap(),
-            Kind::Symlink(target) => std::os::unix::fs::symlink(target, &at).unwrap(),
-            Kind::File(blob) => {
-                std::fs::write(&at, blob.to_vec(1 << 20).unwrap()).unwrap();
-                std::fs::set_permissions(&at, PermissionsExt::from_mode(u32::from(entry.mode))).unwrap();
-            }
-        }
     }
 }
 
