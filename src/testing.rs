@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::blob::Blob;
 use crate::cluster::Cluster;
 use crate::cluster::model::{
-    Access, Base, Components, DiskRule, Identity, Network, Node, ProxyMode, Runtime, WorkerPool,
+    Access, Base, Components, Identity, Network, Node, ProxyMode, Runtime, WorkerPool,
 };
+use crate::cluster::storage::{DiskRule, Pick, Storage};
 use crate::cluster::types::{HostName, Role};
 use crate::digest::Sha256;
 use crate::error::Result;
@@ -25,16 +26,25 @@ pub(crate) fn cluster() -> Cluster {
         let name: HostName = name.parse().unwrap();
         let identity =
             Identity { mac: Some(format!("52:54:00:00:31:{last}").parse().unwrap()), ..Default::default() };
-        let disk = DiskRule { min_size: Some(20 << 30), smallest: true, ..Default::default() };
+        let disk = DiskRule { min_size: Some(20 << 30), pick: Pick::Smallest, ..Default::default() };
+        let storage = Storage { disk, ..Default::default() };
         let address = [192, 168, 31, last].into();
         (
             name.clone(),
-            Node { name, role, address, identity, disk, etcd: role == Role::Master, labels: BTreeMap::new() },
+            Node {
+                name,
+                role,
+                address,
+                identity,
+                storage,
+                etcd: role == Role::Master,
+                labels: BTreeMap::new(),
+            },
         )
     };
     let pool: HostName = "pool-a".parse().unwrap();
     let pools =
-        [(pool.clone(), WorkerPool { name: pool, disk: DiskRule::default(), labels: BTreeMap::new() })];
+        [(pool.clone(), WorkerPool { name: pool, storage: Storage::default(), labels: BTreeMap::new() })];
     Cluster {
         name: "prod".parse().unwrap(),
         kubernetes: "1.37.2".parse().unwrap(),
@@ -104,6 +114,9 @@ pub(crate) fn payload(cluster: &Cluster, role: Role, kiln: &Path) -> Result<Payl
         kickstart: &|label: &VolumeLabel| Ok(format!("# {label}\n")),
         common: &common,
         nodes: &nodes,
+        authority: Sha256::of(b"authority"),
+        reinstall: None,
+        kernel_args: &["quiet".to_owned()],
         base: Sha256::of(b"base"),
         pools: &pools,
         extra: image(role).into_iter().collect(),
@@ -179,7 +192,7 @@ impl Fake {
             .put(&format!("dev/{name}"), "");
         let device =
             std::fs::OpenOptions::new().write(true).open(self.root().join("dev").join(name)).unwrap();
-        device.set_len(64 << 10).unwrap();
+        device.set_len(2 << 20).unwrap();
         self
     }
 }

@@ -13,6 +13,7 @@ mod raw;
 pub mod rule;
 mod schema;
 mod shape;
+pub mod storage;
 pub mod types;
 
 use std::io::Read;

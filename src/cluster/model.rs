@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::oci::Reference;
 
+use super::storage::Storage;
 use super::types::{
     ClusterName, HostName, KubeVersion, LabelKey, LabelValue, Mac, PasswordHash, Release, Role, SshKey,
     SystemUuid,
@@ -272,8 +273,8 @@ pub struct Node {
     pub address: Ipv4Addr,
     /// How the machine is known. At least one part is given.
     pub identity: Identity,
-    /// Which disk to install to.
-    pub disk: DiskRule,
+    /// What it is installed to.
+    pub storage: Storage,
     /// Whether it runs an etcd member. Masters do unless said otherwise.
     pub etcd: bool,
     /// Kubernetes labels besides those of the role.
@@ -289,23 +290,8 @@ pub struct Identity {
     pub serial: Option<String>,
     /// SMBIOS system UUID.
     pub uuid: Option<SystemUuid>,
-}
-
-/// Which disk to install to. All given parts must hold; what is left must be one disk.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DiskRule {
-    /// Serial number.
-    pub serial: Option<String>,
-    /// World wide name.
-    pub wwn: Option<String>,
-    /// Name below `/dev/disk/by-path`.
-    pub by_path: Option<String>,
-    /// Least size in bytes.
-    pub min_size: Option<u64>,
-    /// Greatest size in bytes.
-    pub max_size: Option<u64>,
-    /// Take the smallest of those that are left.
-    pub smallest: bool,
+    /// SMBIOS asset tag of the chassis.
+    pub asset_tag: Option<String>,
 }
 
 /// Workers that need no inventory: any machine that boots worker media joins.
@@ -313,8 +299,8 @@ pub struct DiskRule {
 pub struct WorkerPool {
     /// Name of the pool; host names are made from it and the machine's MAC.
     pub name: HostName,
-    /// Which disk to install to.
-    pub disk: DiskRule,
+    /// What its machines are installed to.
+    pub storage: Storage,
     /// Kubernetes labels of its nodes.
     pub labels: BTreeMap<LabelKey, LabelValue>,
 }

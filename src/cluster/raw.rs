@@ -176,7 +176,7 @@ pub(super) struct ConsoleTable {
     pub serial: Text,
 }
 
-/// A machine. At least one of `mac`, `serial` and `uuid` says how it is known.
+/// A machine. At least one of `mac`, `serial`, `uuid` and `asset_tag` says how it is known.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
@@ -199,12 +199,22 @@ pub(super) struct NodeTable {
     /// SMBIOS system UUID (`dmidecode -s system-uuid`).
     #[schemars(with = "Option<String>")]
     pub uuid: Text,
+    /// SMBIOS asset tag of the chassis (`dmidecode -s chassis-asset-tag`).
+    #[schemars(with = "Option<String>")]
+    pub asset_tag: Text,
     /// Whether it runs an etcd member, whatever its profile. Default: true on masters, false elsewhere.
     #[schemars(with = "Option<bool>")]
     pub etcd: Option<Spanned<bool>>,
     /// Which disk to install to. Default: the only one there is.
     #[schemars(with = "Option<DiskTable>")]
     pub disk: Option<Spanned<DiskTable>>,
+    /// Folders with a disk of their own.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<VolumeTable>>", length(max = 5))]
+    pub volumes: Vec<Spanned<VolumeTable>>,
+    /// What may be wiped to install it: `nothing`, or `any` data but a node of this cluster. Default: `nothing`.
+    #[schemars(with = "Option<String>", extend("enum" = ["nothing", "any"]))]
+    pub wipe: Text,
     /// Kubernetes labels of the node.
     #[serde(default)]
     #[schemars(with = "Option<BTreeMap<String, String>>", extend("maxProperties" = 64))]
@@ -222,6 +232,13 @@ pub(super) struct PoolTable {
     /// Which disk to install to. Default: the only one there is.
     #[schemars(with = "Option<DiskTable>")]
     pub disk: Option<Spanned<DiskTable>>,
+    /// Folders with a disk of their own.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<VolumeTable>>", length(max = 5))]
+    pub volumes: Vec<Spanned<VolumeTable>>,
+    /// What may be wiped to install one: `nothing`, or `any` data but a node of this cluster. Default: `nothing`.
+    #[schemars(with = "Option<String>", extend("enum" = ["nothing", "any"]))]
+    pub wipe: Text,
     /// Kubernetes labels of the pool's nodes.
     #[serde(default)]
     #[schemars(with = "Option<BTreeMap<String, String>>", extend("maxProperties" = 64))]
@@ -239,6 +256,15 @@ pub(super) struct DiskTable {
     /// Take the smallest of the disks that fit. Default: false.
     #[schemars(with = "Option<bool>")]
     pub smallest: Option<Spanned<bool>>,
+    /// Take the largest of the disks that fit. Default: false.
+    #[schemars(with = "Option<bool>")]
+    pub largest: Option<Spanned<bool>>,
+    /// Whether it has platters that turn: `false` asks for a solid-state disk.
+    #[schemars(with = "Option<bool>")]
+    pub rotational: Option<Spanned<bool>>,
+    /// What it is plugged into.
+    #[schemars(with = "Option<String>", extend("enum" = ["sata", "scsi", "nvme", "virtio", "usb", "mmc"]))]
+    pub bus: Text,
     /// Serial number of the disk (`lsblk -o NAME,SERIAL`).
     #[schemars(with = "Option<String>")]
     pub serial: Text,
@@ -248,6 +274,19 @@ pub(super) struct DiskTable {
     /// Name of the disk below `/dev/disk/by-path`.
     #[schemars(with = "Option<String>")]
     pub by_path: Text,
+}
+
+/// A folder with a disk of its own. The disk is formatted when the node is installed, and never else.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct VolumeTable {
+    /// The folder.
+    #[schemars(with = "String", extend("enum" = ["/var/lib/etcd", "/var/lib/containerd", "/var/lib/docker", "/var/lib/kubelet", "/var/log"]))]
+    pub mount: Text,
+    /// Its disk.
+    #[schemars(with = "DiskTable")]
+    pub disk: Option<Spanned<DiskTable>>,
 }
 
 fn releases() -> Vec<String> {

@@ -36,7 +36,8 @@ const MENU_TIMEOUT: u16 = 5;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kiln build --profile master
-  kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso")]
+  kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso
+  kiln build --profile master --reinstall k8s-master2")]
 pub struct Args {
     /// Role to build a medium for
     #[arg(long, short, value_enum)]
@@ -47,6 +48,9 @@ pub struct Args {
     /// File to write; out/CLUSTER-PROFILE.iso beside the cluster file if not given
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Build a medium for one node that may wipe that node's disks, and is for no other
+    #[arg(long, value_name = "NODE")]
+    pub reinstall: Option<HostName>,
     /// Statically linked kiln to put on the medium; this program if not given
     #[arg(long, value_name = "FILE")]
     pub kiln: Option<PathBuf>,
@@ -61,6 +65,7 @@ pub struct Args {
 /// Builds the medium and says what was built.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let loaded = args.cluster.load(report)?;
+    check_reinstall(args, &loaded)?;
     let base = loaded.cluster.base.iso.clone().ok_or_else(|| {
         Error::input(format!("{} names no base ISO", args.cluster.cluster.display()))
             .hint("set `iso` in [base] to the path of the vendor's install ISO")
@@ -84,7 +89,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         base,
         output: output.clone(),
         label: payload.label.clone(),
-        menu: menu(&loaded, args.profile, &payload),
+        menu: menu(&loaded, args, &payload),
         force: args.force,
     };
     let build_id = payload.build_id;
@@ -123,14 +128,15 @@ fn assemble(
     }
     common.merge(pki.role_tree(args.profile)?)?;
     let mut nodes: BTreeMap<HostName, Tree> = BTreeMap::new();
-    for node in cluster.nodes_of(args.profile) {
+    let only = args.reinstall.as_ref();
+    for node in cluster.nodes_of(args.profile).filter(|node| only.is_none_or(|only| *only == node.name)) {
         let mut tree = plan.nodes.get(&node.name).map(|own| own.tree.clone()).unwrap_or_default();
         tree.merge(pki.node_tree(cluster, node)?)?;
         nodes.insert(node.name.clone(), tree);
     }
 
     let mut pools = BTreeMap::new();
-    if args.profile == Role::Worker {
+    if args.profile == Role::Worker && only.is_none() {
         for pool in cluster.worker_pools.values() {
             pools.insert(pool.name.clone(), pki.pool_tree(cluster, pool)?);
         }
@@ -144,6 +150,9 @@ fn assemble(
         kickstart: &|label| kickstart::render(cluster, plan, label, assets),
         common: &common,
         nodes: &nodes,
+        authority: pki.id(),
+        reinstall: only,
+        kernel_args: &plan.kernel_args,
         base,
         pools: &pools,
         extra: images.into_iter().map(image_file).collect(),
@@ -161,12 +170,17 @@ fn image_file(archive: Archive) -> Extra {
 }
 
 /// What the boot menus offer.
-fn menu(loaded: &Loaded, role: Role, payload: &Payload) -> MenuSpec {
-    let cluster = &loaded.cluster;
+fn menu(loaded: &Loaded, args: &Args, payload: &Payload) -> MenuSpec {
+    let (cluster, role) = (&loaded.cluster, args.profile);
+    let own = |name: &HostName| args.reinstall.as_ref().is_none_or(|only| only == name);
+    let title = match &args.reinstall {
+        None => format!("Install the {role} of {} that matches this machine", cluster.name),
+        Some(node) => format!("Install {node} of {} anew, if this machine is it", cluster.name),
+    };
     MenuSpec {
         label: payload.label.clone(),
-        default_title: format!("Install the {role} of {} that matches this machine", cluster.name),
-        nodes: cluster.nodes_of(role).map(|node| node.name.clone()).collect(),
+        default_title: title,
+        nodes: cluster.nodes_of(role).map(|node| node.name.clone()).filter(own).collect(),
         timeout_seconds: MENU_TIMEOUT,
         serial: cluster.serial,
         el: cluster.base.release.el,
@@ -174,9 +188,25 @@ fn menu(loaded: &Loaded, role: Role, payload: &Payload) -> MenuSpec {
     }
 }
 
+/// The node to reinstall must be one of the role.
+fn check_reinstall(args: &Args, loaded: &Loaded) -> Result<()> {
+    let Some(name) = &args.reinstall else { return Ok(()) };
+    match loaded.cluster.nodes.get(name) {
+        Some(node) if node.role == args.profile => Ok(()),
+        Some(node) => Err(Error::input(format!("{name} is of profile {}, not {}", node.role, args.profile))
+            .hint(format!("kiln build --profile {} --reinstall {name}", node.role))),
+        None => Err(Error::input(format!("cluster {} has no node {name}", loaded.cluster.name))
+            .hint("members of a worker pool are reinstalled by typing their name at the console")),
+    }
+}
+
 /// Where the medium goes.
 fn output_path(args: &Args, loaded: &Loaded) -> PathBuf {
-    let usual = || loaded.dir.join("out").join(format!("{}-{}.iso", loaded.cluster.name, args.profile));
+    let what = match &args.reinstall {
+        None => args.profile.to_string(),
+        Some(node) => format!("reinstall-{node}"),
+    };
+    let usual = || loaded.dir.join("out").join(format!("{}-{what}.iso", loaded.cluster.name));
     args.output.clone().unwrap_or_else(usual)
 }
 

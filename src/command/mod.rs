@@ -11,6 +11,7 @@ pub mod image;
 pub mod images;
 pub mod init;
 pub mod inspect;
+pub mod install;
 pub mod kube;
 pub mod node;
 pub mod pki;

@@ -1,12 +1,7 @@
 //! `kiln node`: what runs on the machines. The installer's scripts call it; people rarely do.
 
-use std::path::{Path, PathBuf};
-
-use crate::command::{agent, kube, routes};
+use crate::command::{agent, install, kube, routes};
 use crate::error::Result;
-use crate::node;
-use crate::payload::manifest::Manifest;
-use crate::progress::{Progress, Silent};
 use crate::report::Report;
 
 /// Arguments of `kiln node`.
@@ -21,11 +16,34 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Find out which node this machine is and which disk it may use; run by the installer
-    Prepare(PrepareArgs),
+    Prepare(install::PrepareArgs),
+    /// Start the system that this medium has installed already; run by the installer
+    #[command(
+        name = "boot-disk",
+        after_help = "Examples:
+  kiln node boot-disk --media /run/install/repo --prepared /tmp/kiln"
+    )]
+    BootDisk(install::BootDiskArgs),
+    /// Mark the disks of the node as parted; run by the installer
+    #[command(after_help = "Examples:
+  kiln node bind --prepared /tmp/kiln")]
+    Bind(install::ClaimArgs),
     /// Lay down what this node gets in the new system; run by the installer
-    Place(PlaceArgs),
+    Place(install::PlaceArgs),
+    /// Mark the node as complete on its disks; run by the installer
+    #[command(after_help = "Examples:
+  kiln node finish --prepared /tmp/kiln")]
+    Finish(install::ClaimArgs),
+    /// Let the boot loader start the finished system; run in it by the installer
+    #[command(after_help = "Examples:
+  kiln node release")]
+    Release,
+    /// Say that the installation was cut short, or make its last step; a unit of machines that were not finished
+    #[command(after_help = "Examples:
+  kiln node unfinished")]
+    Unfinished,
     /// Check every file of a mounted medium against its manifest
-    Verify(VerifyArgs),
+    Verify(install::VerifyArgs),
     /// Load the container images of the install medium; run at boot
     Images(super::images::Args),
     /// Look after the clock, and say how it is; a unit of every node
@@ -66,71 +84,19 @@ pub enum Command {
     Status(agent::StatusArgs),
 }
 
-/// Arguments of `kiln node verify`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  kiln node verify --media /run/install/repo
-  kiln node verify --media /mnt --json")]
-pub struct VerifyArgs {
-    /// Where the medium is mounted
-    #[arg(long, value_name = "DIR")]
-    pub media: PathBuf,
-    /// Print the outcome as one line of JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `kiln node prepare`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  kiln node prepare --media /run/install/repo --out /tmp/kiln
-  kiln node prepare --media /mnt --out /tmp/try --node k8s-master1")]
-pub struct PrepareArgs {
-    /// Where the medium is mounted
-    #[arg(long, value_name = "DIR")]
-    pub media: PathBuf,
-    /// Folder for the answers: node, network.ks, disk.ks
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// The node to be; otherwise kiln.node= of the kernel's command line
-    #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
-    /// Do not check the medium's files again
-    #[arg(long)]
-    pub skip_verify: bool,
-    /// Print the outcome as one line of JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `kiln node place`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  kiln node place --media /run/install/repo --prepared /tmp/kiln \\
-    --root /mnt/sysimage")]
-pub struct PlaceArgs {
-    /// Where the medium is mounted
-    #[arg(long, value_name = "DIR")]
-    pub media: PathBuf,
-    /// Root of the new system
-    #[arg(long, value_name = "DIR")]
-    pub root: PathBuf,
-    /// The answers of `kiln node prepare`
-    #[arg(long, value_name = "DIR", default_value = "/tmp/kiln")]
-    pub prepared: PathBuf,
-    /// Print the outcome as one line of JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Runs a command of the machines. With `--json` a failure is printed as JSON too, and is still a failure.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let (json, outcome) = match &args.command {
         Command::Images(args) => return super::images::run(args, report),
         Command::Clock(args) => return super::clock::run(args, report),
-        Command::Prepare(args) => (args.json, prepare(args, report)),
-        Command::Place(args) => (args.json, place(args, report)),
-        Command::Verify(args) => (args.json, verify(args, report)),
+        Command::Prepare(args) => (args.json, install::prepare(args, report)),
+        Command::Place(args) => (args.json, install::place(args, report)),
+        Command::Verify(args) => (args.json, install::verify(args, report)),
+        Command::BootDisk(args) => return install::boot_disk(args, report),
+        Command::Bind(args) => return install::bind(args, report),
+        Command::Finish(args) => return install::finish(args, report),
+        Command::Release => return install::release(report),
+        Command::Unfinished => return install::unfinished(report),
         Command::Addons(args) => return kube::addons(args, report),
         Command::Approve(args) => return kube::approve(args, report),
         Command::Routes(args) => return routes::run(args, report),
@@ -157,60 +123,4 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
             Err(error)
         }
     }
-}
-
-/// What a command tells: as JSON, and in words.
-type Outcome = Result<(serde_json::Value, String)>;
-
-fn verify(args: &VerifyArgs, report: &Report) -> Outcome {
-    let progress: &dyn Progress = if args.json { &Silent } else { report };
-    progress.step(&format!("checking the medium at {}", args.media.display()));
-    let manifest = Manifest::load(&args.media)?;
-    let done = node::verify::verify(&args.media, &manifest, progress)?;
-    let json = serde_json::json!({
-        "node": null,
-        "files": done.files,
-        "bytes": done.bytes,
-        "cluster": manifest.cluster.to_string(),
-        "profile": manifest.role.as_str(),
-        "label": manifest.label.as_str(),
-        "build_id": manifest.build_id,
-    });
-    let text = format!("{}: all {} files are as they were made", manifest.label, done.files);
-    Ok((json, text))
-}
-
-fn prepare(args: &PrepareArgs, report: &Report) -> Outcome {
-    let progress: &dyn Progress = if args.json { &Silent } else { report };
-    let options = node::prepare::Options {
-        media: &args.media,
-        out: &args.out,
-        root: Path::new("/"),
-        node: args.node.as_deref(),
-        check_medium: !args.skip_verify,
-    };
-    let done = node::prepare::prepare(&options, progress)?;
-    let json = serde_json::json!({
-        "node": done.node.name,
-        "files": done.files,
-        "bytes": done.bytes,
-        "verified": done.verified.is_some(),
-        "disk": done.disk.name,
-        "cluster": done.node.cluster,
-        "profile": done.node.profile,
-        "label": done.node.label,
-        "build_id": done.node.build_id,
-    });
-    let text = format!("this machine is {}; it will be installed to {}", done.node.name, done.disk.name);
-    Ok((json, text))
-}
-
-fn place(args: &PlaceArgs, report: &Report) -> Outcome {
-    let progress: &dyn Progress = if args.json { &Silent } else { report };
-    let PlaceArgs { media, prepared, root, .. } = args;
-    let options = node::place::Options { media, prepared, target: root, root: Path::new("/") };
-    let done = node::place::place(&options, progress)?;
-    let json = serde_json::json!({ "node": done.node.name, "members": done.members, "bytes": done.bytes });
-    let text = format!("{} has its {} files, folders and links", done.node.name, done.members);
-    Ok((json, text))
 }

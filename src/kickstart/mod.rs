@@ -22,16 +22,18 @@ use crate::plan::RolePlan;
 use crate::render;
 
 /// How long a machine that could not be installed shows why before it powers off.
-const HOLD_MINUTES: u32 = 10;
+pub const HOLD_MINUTES: u32 = 10;
 
 /// Files that `kiln node prepare` makes and the kickstart includes.
 const INCLUDES: [&str; 2] = ["/tmp/kiln/disk.ks", "/tmp/kiln/network.ks"];
 
 /// Scripts by stage, in the order in which they stand in the file.
-const SCRIPTS: [(Stage, &str); 4] = [
+const SCRIPTS: [(Stage, &str); 6] = [
     (Stage::Pre, "kickstart/pre.sh.j2"),
+    (Stage::PreInstall, "kickstart/bind.sh.j2"),
     (Stage::PostOutside, "kickstart/place.sh.j2"),
     (Stage::PostInside, "kickstart/post.sh.j2"),
+    (Stage::Finish, "kickstart/finish.sh.j2"),
     (Stage::OnError, "kickstart/onerror.sh.j2"),
 ];
 
@@ -51,8 +53,6 @@ pub struct Request<'a> {
     pub packages: &'a [String],
     /// Units to enable.
     pub units: &'a [String],
-    /// Words for the kernel's command line.
-    pub kernel_args: &'a [String],
     /// SELinux.
     pub selinux: Selinux,
     /// SELinux booleans to set to true.
@@ -85,7 +85,6 @@ pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &
         label,
         packages: &plan.packages,
         units: &plan.units,
-        kernel_args: &plan.kernel_args,
         selinux: plan.selinux,
         selinux_booleans: &plan.selinux_booleans,
         selinux_ports: &plan.selinux_ports,
@@ -132,8 +131,6 @@ fn commands(request: &Request<'_>, el: El) -> Result<Vec<Command>> {
     }
     list.push(Command::Selinux(request.selinux));
     list.push(Command::Firewall(if has("firewalld") { Firewall::Enabled } else { Firewall::Disabled }));
-    let word = |arg: &String| Word::new("kernel argument", arg);
-    list.push(Command::Bootloader { append: request.kernel_args.iter().map(word).collect::<Result<_>>()? });
     list.push(Command::NoQuestions);
     list.push(Command::Reboot);
     for path in INCLUDES {

@@ -90,11 +90,6 @@ pub enum Command {
     Firewall(Firewall),
     /// No questions at first boot, no graphics.
     NoQuestions,
-    /// Boot loader and words for the kernel.
-    Bootloader {
-        /// Words for the kernel's command line.
-        append: Vec<Word>,
-    },
     /// Reboot when done.
     Reboot,
     /// Includes a file that `%pre` makes.
@@ -114,7 +109,6 @@ impl Command {
             Command::Selinux(_) => "SELinux",
             Command::Firewall(_) => "the firewall",
             Command::NoQuestions => "the questions at first boot",
-            Command::Bootloader { .. } => "the boot loader",
             Command::Reboot => "what comes after the installation",
             Command::Module { .. } | Command::RootKey(_) | Command::Include(_) => return None,
         })
@@ -148,13 +142,6 @@ impl Command {
             Command::Firewall(Firewall::Enabled) => writeln!(out, "firewall --enabled --ssh"),
             Command::Firewall(Firewall::Disabled) => writeln!(out, "firewall --disabled"),
             Command::NoQuestions => writeln!(out, "firstboot --disable\neula --agreed\nskipx"),
-            Command::Bootloader { append } => {
-                write!(out, "bootloader --location=mbr --timeout=3")?;
-                if !append.is_empty() {
-                    write!(out, " --append=\"{}\"", join(append, " "))?;
-                }
-                writeln!(out)
-            }
             Command::Reboot => writeln!(out, "reboot --eject"),
             Command::Include(path) => writeln!(out, "%include {path}"),
         }
@@ -183,10 +170,14 @@ fn join(words: &[Word], between: &str) -> String {
 pub enum Stage {
     /// Before the kickstart is parsed. Its failure stops the installation.
     Pre,
+    /// After partitioning, before packages. Its failure stops the installation.
+    PreInstall,
     /// After it, outside the new system. Its failure stops the installation.
     PostOutside,
     /// After it, inside the new system. Its failure stops the installation.
     PostInside,
+    /// Last of all, outside the new system. Its failure stops the installation.
+    Finish,
     /// When the installation failed.
     OnError,
 }
@@ -197,6 +188,12 @@ impl Stage {
             Stage::Pre => "%pre --interpreter=/bin/bash --erroronfail --log=/tmp/kiln-pre.log",
             Stage::PostOutside => {
                 "%post --nochroot --interpreter=/bin/bash --erroronfail --log=/tmp/kiln-place.log"
+            }
+            Stage::PreInstall => {
+                "%pre-install --interpreter=/bin/bash --erroronfail --log=/tmp/kiln-bind.log"
+            }
+            Stage::Finish => {
+                "%post --nochroot --interpreter=/bin/bash --erroronfail --log=/tmp/kiln-finish.log"
             }
             Stage::PostInside => "%post --interpreter=/bin/bash --erroronfail --log=/var/log/kiln-post.log",
             Stage::OnError => "%onerror --interpreter=/bin/bash",

@@ -22,7 +22,6 @@ fn build_for(cluster: &Cluster) -> Result<Kickstart> {
             label: &label,
             packages: &words(&["chrony", "container-selinux", "firewalld"]),
             units: &words(&["chronyd.service", "kubelet.service"]),
-            kernel_args: &words(&["console=tty0", "console=ttyS0,115200n8"]),
             selinux: Selinux::Permissive,
             selinux_booleans: &words(&["httpd_can_network_connect"]),
             selinux_ports: &[crate::profile::PortLabel::parse("http_port_t:6443").unwrap()],
@@ -212,7 +211,6 @@ fn hostile_words_are_refused() {
         label: &label,
         packages: &none,
         units: &none,
-        kernel_args: &none,
         selinux: Selinux::Enforcing,
         selinux_booleans: &none,
         selinux_ports: &[],
@@ -220,7 +218,6 @@ fn hostile_words_are_refused() {
     build(&fine, &template).unwrap();
     for bad in ["a b", "x\"; reboot", "$(x)", "a\\"] {
         let bad = words(&[bad]);
-        assert!(build(&Request { kernel_args: &bad, ..fine }, &template).is_err(), "{bad:?}");
         assert!(build(&Request { units: &bad, ..fine }, &template).is_err(), "{bad:?}");
         assert!(build(&Request { selinux_booleans: &bad, ..fine }, &template).is_err(), "{bad:?}");
         let mut cluster = cluster.clone();

@@ -1,13 +1,15 @@
-//! Which node is this machine? Answered from its MAC addresses, SMBIOS serial number and UUID, or by the boot menu.
+//! Which node is this machine? Answered from its permanent MAC addresses, SMBIOS serial number, UUID and asset tag, or by
+//! the boot menu.
 //!
 //! `root` is `/` on a machine; tests give a folder with a `sys` and a `proc` of their own.
 
 use std::fs;
 use std::path::Path;
 
+use crate::cluster::storage::Storage;
 use crate::cluster::types::{HostName, Mac, Role, SystemUuid};
 use crate::error::{Error, IoContext, Result};
-use crate::payload::manifest::{Manifest, ManifestDisk, ManifestNode};
+use crate::payload::manifest::{Manifest, ManifestNode};
 
 /// A network interface that has hardware behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Machine {
     pub serial: Option<String>,
     /// SMBIOS system UUID.
     pub uuid: Option<SystemUuid>,
+    /// SMBIOS asset tag of the chassis.
+    pub asset_tag: Option<String>,
     /// `kiln.node=` of the kernel's command line.
     pub asked_node: Option<String>,
     /// `kiln.pool=` of the kernel's command line.
@@ -46,8 +50,8 @@ pub struct Found {
     pub pool: Option<HostName>,
     /// Address of the interface that is to carry the node's address.
     pub mac: Mac,
-    /// Which disk to install to.
-    pub disk: ManifestDisk,
+    /// What to install it to.
+    pub storage: Storage,
 }
 
 impl Machine {
@@ -58,6 +62,7 @@ impl Machine {
             nics: nics(&root.join("sys/class/net"))?,
             serial: dmi("product_serial"),
             uuid: dmi("product_uuid").and_then(|uuid| uuid.parse().ok()),
+            asset_tag: dmi("chassis_asset_tag"),
             ..Default::default()
         };
         let line = short(&root.join("proc/cmdline")).unwrap_or_default();
@@ -74,7 +79,8 @@ impl Machine {
     fn is(&self, node: &ManifestNode) -> bool {
         let mac = node.mac.is_some_and(|mac| self.nics.iter().any(|nic| nic.mac == mac));
         let serial = node.serial.is_some() && node.serial == self.serial;
-        mac || serial || (node.uuid.is_some() && node.uuid == self.uuid)
+        let tag = node.asset_tag.is_some() && node.asset_tag == self.asset_tag;
+        mac || serial || tag || (node.uuid.is_some() && node.uuid == self.uuid)
     }
 
     /// The node that this machine is, or is asked to be by the boot menu.
@@ -104,16 +110,24 @@ impl Machine {
                 node.name, node.role, manifest.role
             ))
             .hint(format!("boot the {} medium of cluster {}", node.role, manifest.cluster))),
+            Some(node) if manifest.reinstall.as_ref().is_some_and(|only| *only != node.name) => {
+                Err(reinstalls_another(node, manifest))
+            }
             Some(node) => {
                 let own = node.mac.and_then(|mac| self.nics.iter().find(|nic| nic.mac == mac));
                 let mac = match own {
                     Some(nic) => nic.mac,
                     None => self.likely_nic(&node.name)?.mac,
                 };
-                let (name, disk) = (node.name.clone(), node.disk.clone());
-                Ok(Found { name, node: Some(node.clone()), pool: None, mac, disk })
+                let (name, storage) = (node.name.clone(), node.storage.clone());
+                Ok(Found { name, node: Some(node.clone()), pool: None, mac, storage })
             }
-            None if manifest.role == Role::Worker && !manifest.pools.is_empty() => self.pool_member(manifest),
+            None if manifest.role == Role::Worker
+                && manifest.reinstall.is_none()
+                && !manifest.pools.is_empty() =>
+            {
+                self.pool_member(manifest)
+            }
             None => Err(self.unknown(manifest)),
         }
     }
@@ -162,7 +176,7 @@ impl Machine {
                 "a member of a pool would be {name}, which is another node's name"
             )));
         }
-        Ok(Found { name, node: None, pool: Some(pool.name.clone()), mac, disk: pool.disk.clone() })
+        Ok(Found { name, node: None, pool: Some(pool.name.clone()), mac, storage: pool.storage.clone() })
     }
 
     /// What the machine is known by, as it would be written into `cluster.toml`.
@@ -174,6 +188,8 @@ impl Machine {
         }
         lines.extend(self.serial.as_ref().map(|serial| format!("serial = \"{}\"", serial.escape_debug())));
         lines.extend(self.uuid.as_ref().map(|uuid| format!("uuid = \"{uuid}\"")));
+        let tag = self.asset_tag.as_ref().map(|tag| format!("asset_tag = \"{}\"", tag.escape_debug()));
+        lines.extend(tag);
         lines.join("\n")
     }
 
@@ -186,6 +202,15 @@ impl Machine {
             self.describe()
         ))
     }
+}
+
+fn reinstalls_another(node: &ManifestNode, manifest: &Manifest) -> Error {
+    let only = manifest.reinstall.as_ref().map(ToString::to_string).unwrap_or_default();
+    Error::input(format!(
+        "this machine is {}, but the medium was made to reinstall {only} and no other",
+        node.name
+    ))
+    .hint(format!("boot the {} medium of cluster {}", node.role, manifest.cluster))
 }
 
 /// Name of a member of a pool: the pool's and the last half of its MAC address.
@@ -233,7 +258,9 @@ fn nics(dir: &Path) -> Result<Vec<Nic>> {
         let path = entry.at("listing", dir)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Bridges, tunnels and the loopback have no device behind them.
-        let mac = short(&path.join("address")).and_then(|mac| mac.parse().ok());
+        // A member of a bond shows the bond's address; its own is beside it.
+        let own = ["bonding_slave/perm_hwaddr", "address"].iter().find_map(|file| short(&path.join(file)));
+        let mac = own.and_then(|mac| mac.parse().ok());
         if let (true, Some(mac)) = (path.join("device").exists(), mac) {
             let carrier = short(&path.join("carrier")).as_deref() == Some("1");
             nics.push(Nic { name, mac, carrier });

@@ -1,10 +1,14 @@
 //! What runs on the machines: in the installer (`kiln node prepare`, `verify`, `place`) and later on the node.
 //!
-//! It needs nothing but the kernel: no other program, no shared library, Linux 3.10 on.
+//! It needs no shared library and Linux 3.10 or later. In the installer it runs `wipefs` of util-linux.
 
 pub mod agent;
+pub mod answers;
+pub mod boot_disk;
 pub mod child;
+pub mod claim;
 pub mod clock;
+pub mod console;
 pub mod disk;
 pub mod formation;
 pub mod identity;
@@ -17,4 +21,5 @@ pub mod place;
 pub mod prepare;
 pub mod status;
 pub mod topic;
+pub mod unfinished;
 pub mod verify;

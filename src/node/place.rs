@@ -251,8 +251,9 @@ mod tests {
             root: fake.root(),
             node: None,
             check_medium: true,
+            dry: false,
         };
-        prepare(&options, &Silent).unwrap();
+        prepare(&options, &prepare::Nobody, &Silent).unwrap();
         let me = target.path().metadata().unwrap();
         fs::create_dir(target.path().join("etc")).unwrap();
         let passwd = format!("root:x:{}:{}:root:/root:/bin/bash\n", me.uid(), me.gid());

@@ -8,12 +8,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{self, Disk};
+use super::answers::disk_kickstart;
+use super::claim::{self, Claim};
+use super::disk::content::Content;
+use super::disk::guard::{self, Case, Target, Verdict};
+use super::disk::{self, Choice, Disk};
 use super::identity::{Found, Machine};
 use super::verify::{Verified, verify};
+use crate::cluster::types::HostName;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
-use crate::kickstart::Word;
 use crate::payload::manifest::Manifest;
 use crate::progress::Progress;
 
@@ -30,6 +34,8 @@ pub struct Options<'a> {
     pub node: Option<&'a str>,
     /// Whether to check every file of the medium.
     pub check_medium: bool,
+    /// Whether nothing is going to be installed, so that no disk is marked as taken.
+    pub dry: bool,
 }
 
 /// Who a node is: `node.json` of the answers, and `/opt/kiln/node.json` on the node.
@@ -53,13 +59,29 @@ pub struct NodeFile {
     pub build_id: Sha256,
 }
 
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The machine may be installed.
+    Ready(Prepared),
+    /// It was installed from this medium: it is to boot this disk.
+    Installed {
+        /// Who it is.
+        node: NodeFile,
+        /// Its disk: `sda`.
+        disk: String,
+    },
+}
+
 /// What was found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
     /// Who the machine is.
     pub node: NodeFile,
-    /// The disk that will be installed to.
-    pub disk: Disk,
+    /// The disks that will be installed to.
+    pub disks: Choice,
+    /// What is worth saying about them.
+    pub notes: Vec<String>,
     /// What was checked; `None` if nothing was to be.
     pub verified: Option<Verified>,
     /// Number of files that the manifest names.
@@ -68,20 +90,31 @@ pub struct Prepared {
     pub bytes: u64,
 }
 
-/// Finds out all, then writes `node`, `node.json`, `network.ks` and `disk.ks`.
-pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepared> {
+/// Somebody at the machine's console, or nobody.
+pub trait Operator {
+    /// Shows why, and asks for the node's name to be typed; whether it was, in time.
+    fn types_name(&self, name: &HostName, why: &str) -> Result<bool>;
+}
+
+/// Nobody at the console.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Operator for Nobody {
+    fn types_name(&self, _: &HostName, _: &str) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Name of the answer of a machine that was installed from this medium: its disk.
+pub const INSTALLED: &str = "installed";
+
+/// Finds out all, then writes the answers: `node`, `node.json`, `network.ks`, `claim.json`, `disk.ks`. `disk.ks` is last, when the
+/// disks have been marked as taken; up to there no disk is written to.
+pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Progress) -> Result<Outcome> {
     let Options { media, out, root, .. } = *options;
     let manifest = Manifest::load(media)?;
-    // What an earlier attempt left must not be taken for an answer.
-    fs::create_dir_all(out).at("making the folder", out)?;
-    for name in ["node", "node.json", "network.ks", "disk.ks"] {
-        match fs::remove_file(out.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("removing", &out.join(name), error));
-            }
-            _ => {}
-        }
-    }
+    clear(out)?;
     progress.step("finding out which node this is");
     let mut machine = Machine::look(root)?;
     if let Some(name) = options.node {
@@ -90,14 +123,21 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
     let disks = disk::list(root, media)?;
     let found = machine.find(&manifest).map_err(|error| with_disks(error, &disks))?;
     let node = node_file(&found, &manifest);
-    let save = |name: &str, text: &str| fs::write(out.join(name), text).at("writing", &out.join(name));
-    let json = serde_json::to_string(&node);
-    save("node", &format!("{}\n", node.name))?;
-    save("node.json", &(json.map_err(|error| Error::internal("writing node.json").because(error))? + "\n"))?;
-    save("network.ks", &network(&found, &manifest))?;
+    let json =
+        serde_json::to_string(&node).map_err(|error| Error::internal("writing node.json").because(error))?;
+    save(out, "node", &format!("{}\n", node.name))?;
+    save(out, "node.json", &(json + "\n"))?;
+    save(out, "network.ks", &network(&found, &manifest))?;
     progress.step(&format!("choosing the disk of {}", node.name));
-    let disk = disk::choose(&disks, &found.disk)?;
-    let answer = disk_kickstart(&disk)?;
+    let choice = disk::choose(&disks, &found.storage)?;
+    let notes = match guard(root, &found, &manifest, &disks, &choice, operator)? {
+        Guarded::Installed(disk) => {
+            save(out, INSTALLED, &format!("{disk}\n"))?;
+            return Ok(Outcome::Installed { node, disk });
+        }
+        Guarded::Free(notes) => notes,
+    };
+    let answer = disk_kickstart(&choice, &manifest.kernel_args)?;
     let verified = match options.check_medium {
         true => {
             progress.step("checking the medium");
@@ -105,9 +145,83 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
         }
         false => None,
     };
-    save("disk.ks", &answer)?;
+    let claim = Claim::new(&node, &manifest, &choice);
+    save(out, claim::FILE, &claim.to_json()?)?;
+    if !options.dry {
+        claim.take(root)?;
+    }
+    save(out, "disk.ks", &answer)?;
     let bytes = manifest.files.values().map(|file| file.size).fold(0, u64::saturating_add);
-    Ok(Prepared { node, disk, verified, files: manifest.files.len() as u64, bytes })
+    let files = manifest.files.len() as u64;
+    Ok(Outcome::Ready(Prepared { node, disks: choice, notes, verified, files, bytes }))
+}
+
+/// What an earlier attempt left must not be taken for an answer.
+fn clear(out: &Path) -> Result<()> {
+    fs::create_dir_all(out).at("making the folder", out)?;
+    for name in ["node", "node.json", "network.ks", claim::FILE, INSTALLED, "disk.ks"] {
+        match fs::remove_file(out.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("removing", &out.join(name), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn save(out: &Path, name: &str, text: &str) -> Result<()> {
+    fs::write(out.join(name), text).at("writing", &out.join(name))
+}
+
+/// What the wipe guard says, once it has been answered.
+enum Guarded {
+    Free(Vec<String>),
+    Installed(String),
+}
+
+fn guard(
+    root: &Path,
+    found: &Found,
+    manifest: &Manifest,
+    disks: &[Disk],
+    choice: &Choice,
+    operator: &dyn Operator,
+) -> Result<Guarded> {
+    let folder =
+        |disk: &Disk| choice.all().find(|(_, chosen)| chosen.name == disk.name).map(|(folder, _)| folder);
+    let mut looked = Vec::new();
+    for disk in disks.iter().filter(|disk| disk.fault.is_none()) {
+        match Content::look(root, disk) {
+            Ok(content) => looked.push((disk, content)),
+            // A broken disk that no rule takes keeps no node from being installed.
+            Err(_) if folder(disk).is_none() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let targets = looked.iter().map(|(disk, content)| Target { folder: folder(disk), disk, content });
+    let case = Case {
+        cluster: &manifest.cluster,
+        authority: manifest.authority,
+        node: &found.name,
+        build_id: manifest.build_id,
+        wipe: found.storage.wipe,
+        reinstall: manifest.reinstall.as_ref(),
+    };
+    match guard::judge(&case, &targets.collect::<Vec<_>>())? {
+        Verdict::Install(notes) => Ok(Guarded::Free(notes)),
+        Verdict::Installed(disk) => Ok(Guarded::Installed(disk)),
+        Verdict::Ask { name, why } if operator.types_name(&name, &why)? => {
+            Ok(Guarded::Free(vec![format!("{why}; its name was typed at the console")]))
+        }
+        Verdict::Ask { name, why } => {
+            Err(Error::input(format!("this machine is not installed over a node: {why}")).hint(format!(
+                "if {name} is to be lost, type its name at the console next time, or build a medium for it: \
+                 kiln build --profile {} --reinstall {name}",
+                manifest.role
+            )))
+        }
+    }
 }
 
 /// Whoever adds an unknown machine to `cluster.toml` needs to know its disks too.
@@ -159,95 +273,6 @@ fn network(found: &Found, manifest: &Manifest) -> String {
     )
 }
 
-/// Everything on the one disk, nothing on any other. `reqpart` adds what the firmware needs: a BIOS boot partition or an
-/// EFI system partition, and /boot.
-fn disk_kickstart(disk: &Disk) -> Result<String> {
-    let name = Word::new("disk", &disk.name)?;
-    Ok(format!(
-        "ignoredisk --only-use={name}\nzerombr\nclearpart --all --initlabel --disklabel=gpt --drives={name}\n\
-         reqpart --add-boot\npart / --fstype=xfs --size=6144 --grow --ondisk={name}\n"
-    ))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::types::Role;
-    use crate::progress::Silent;
-    use crate::testing::{Fake, cluster, medium};
-
-    fn options<'a>(media: &'a Path, out: &'a Path, fake: &'a Fake) -> Options<'a> {
-        Options { media, out, root: fake.root(), node: None, check_medium: true }
-    }
-
-    #[test]
-    fn a_known_machine_gets_its_answers() {
-        let (media, out, fake) =
-            (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
-        fake.nic("eth0", "52:54:00:00:31:71", true).disk("vda", 0, 40).disk("vdb", 16, 80);
-        let out = out.path().join("kiln");
-        let prepared = prepare(&options(media.path(), &out, &fake), &Silent).unwrap();
-        assert_eq!((prepared.node.name.as_str(), prepared.disk.name.as_str()), ("k8s-master1", "vda"));
-        assert_eq!(prepared.verified.unwrap().files, 6);
-        let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
-        assert_eq!(read("node"), "k8s-master1\n");
-        assert_eq!(
-            read("network.ks"),
-            "network --bootproto=static --ip=192.168.31.71 --netmask=255.255.255.0 --gateway=192.168.31.1 --nodns \
-             --device=52:54:00:00:31:71 --noipv6 --activate --onboot=yes\nnetwork --hostname=k8s-master1\n"
-        );
-        assert!(
-            read("disk.ks").starts_with("ignoredisk --only-use=vda\nzerombr\nclearpart --all --initlabel")
-        );
-        let node: NodeFile = serde_json::from_str(&read("node.json")).unwrap();
-        assert_eq!(node, prepared.node);
-    }
-
-    #[test]
-    fn without_a_disk_the_node_is_named_and_nothing_can_be_installed() {
-        let (media, out, fake) =
-            (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
-        fake.nic("eth0", "52:54:00:00:31:71", true);
-        fs::write(out.path().join("disk.ks"), "old").unwrap();
-        let error = prepare(&options(media.path(), out.path(), &fake), &Silent).unwrap_err();
-        assert!(error.to_string().contains("no disk"), "{error}");
-        assert_eq!(fs::read_to_string(out.path().join("node")).unwrap(), "k8s-master1\n");
-        assert!(!out.path().join("disk.ks").exists());
-    }
-
-    #[test]
-    fn a_damaged_medium_installs_nothing() {
-        let (media, out, fake) =
-            (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
-        fake.nic("eth0", "52:54:00:00:31:71", true).disk("vda", 0, 40);
-        fs::write(media.path().join("ks.cfg"), "x").unwrap();
-        assert!(prepare(&options(media.path(), out.path(), &fake), &Silent).is_err());
-        assert!(!out.path().join("disk.ks").exists());
-        let unchecked = Options { check_medium: false, ..options(media.path(), out.path(), &fake) };
-        assert_eq!(prepare(&unchecked, &Silent).unwrap().verified, None);
-    }
-
-    #[test]
-    fn an_unknown_machine_is_told_how_to_become_a_node() {
-        let (media, out, fake) =
-            (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
-        fake.nic("eth0", "52:54:00:00:31:99", true).disk("vda", 0, 40);
-        let error = prepare(&options(media.path(), out.path(), &fake), &Silent).unwrap_err();
-        let hint = error.hint_text().unwrap();
-        assert!(hint.contains("[[node]]") && hint.contains("# disk vda: 40.0 GiB, QEMU HARDDISK"), "{hint}");
-        assert!(fs::read_dir(out.path()).unwrap().next().is_none());
-        let asked = Options { node: Some("k8s-master2"), ..options(media.path(), out.path(), &fake) };
-        assert_eq!(prepare(&asked, &Silent).unwrap().node.name, "k8s-master2");
-    }
-
-    #[test]
-    fn a_member_of_a_pool_asks_dhcp() {
-        let (media, out, fake) =
-            (medium(&cluster(), Role::Worker), tempfile::tempdir().unwrap(), Fake::new());
-        fake.nic("eth0", "52:54:00:00:31:99", true).disk("vda", 0, 40);
-        let prepared = prepare(&options(media.path(), out.path(), &fake), &Silent).unwrap();
-        assert_eq!(prepared.node.name, "pool-a-003199");
-        let network = fs::read_to_string(out.path().join("network.ks")).unwrap();
-        assert!(network.starts_with("network --bootproto=dhcp --device=52:54:00:00:31:99"), "{network}");
-    }
-}
+#[path = "prepare_tests.rs"]
+mod tests;

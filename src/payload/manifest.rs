@@ -10,7 +10,8 @@ use std::path::Path;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::model::{Cluster, DiskRule, Node, WorkerPool};
+use crate::cluster::model::{Cluster, Node, WorkerPool};
+use crate::cluster::storage::Storage;
 use crate::cluster::types::{ClusterName, HostName, KubeVersion, Mac, Release, Role, SystemUuid};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
@@ -39,6 +40,11 @@ pub struct Manifest {
     /// The cluster.
     #[serde(with = "text")]
     pub cluster: ClusterName,
+    /// Digest of the cluster's certificate authority: two clusters of one name are told apart by it.
+    pub authority: Sha256,
+    /// The one node that this medium may install over itself; `kiln build --reinstall`.
+    #[serde(with = "text_or_null")]
+    pub reinstall: Option<HostName>,
     /// Version of Kubernetes.
     #[serde(with = "text")]
     pub kubernetes: KubeVersion,
@@ -55,6 +61,8 @@ pub struct Manifest {
     pub nodes: Vec<ManifestNode>,
     /// Worker pools, on worker media; else empty.
     pub pools: Vec<ManifestPool>,
+    /// Words for the kernel's command line of installed nodes.
+    pub kernel_args: Vec<String>,
     /// Every other file of the payload by its path on the medium.
     pub files: BTreeMap<String, ManifestFile>,
 }
@@ -91,8 +99,10 @@ pub struct ManifestNode {
     /// SMBIOS system UUID.
     #[serde(with = "text_or_null")]
     pub uuid: Option<SystemUuid>,
-    /// Which disk to install to.
-    pub disk: ManifestDisk,
+    /// SMBIOS asset tag of the chassis.
+    pub asset_tag: Option<String>,
+    /// What it is installed to.
+    pub storage: Storage,
 }
 
 /// A pool of workers without inventory.
@@ -102,28 +112,10 @@ pub struct ManifestPool {
     /// Name of the pool.
     #[serde(with = "text")]
     pub name: HostName,
-    /// Which disk to install to.
-    pub disk: ManifestDisk,
+    /// What its machines are installed to.
+    pub storage: Storage,
     /// Kubernetes labels of its nodes.
     pub labels: BTreeMap<String, String>,
-}
-
-/// Rule for a disk; see [`DiskRule`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ManifestDisk {
-    /// Serial number.
-    pub serial: Option<String>,
-    /// World wide name.
-    pub wwn: Option<String>,
-    /// Name below `/dev/disk/by-path`.
-    pub by_path: Option<String>,
-    /// Least size in bytes.
-    pub min_size: Option<u64>,
-    /// Greatest size in bytes.
-    pub max_size: Option<u64>,
-    /// Take the smallest of those that are left.
-    pub smallest: bool,
 }
 
 /// Size and digest of a file.
@@ -137,7 +129,7 @@ pub struct ManifestFile {
 }
 
 impl Manifest {
-    /// The manifest of a role's medium, without build id and files yet.
+    /// The manifest of a role's medium, without build id, authority and files yet.
     pub fn of(cluster: &Cluster, role: Role, label: VolumeLabel) -> Self {
         let network = &cluster.network;
         let pools: Vec<ManifestPool> = match role {
@@ -150,6 +142,8 @@ impl Manifest {
             build_id: Sha256([0; 32]),
             label,
             cluster: cluster.name.clone(),
+            authority: Sha256([0; 32]),
+            reinstall: None,
             kubernetes: cluster.kubernetes,
             release: cluster.base.release,
             role,
@@ -160,13 +154,17 @@ impl Manifest {
             },
             nodes: cluster.nodes.values().map(ManifestNode::from).collect(),
             pools,
+            kernel_args: Vec::new(),
             files: BTreeMap::new(),
         }
     }
 
     /// Nodes that are installed from this medium.
     pub fn own_nodes(&self) -> impl Iterator<Item = &ManifestNode> {
-        self.nodes.iter().filter(|node| node.role == self.role)
+        let only = self.reinstall.as_ref();
+        self.nodes
+            .iter()
+            .filter(move |node| node.role == self.role && only.is_none_or(|only| *only == node.name))
     }
 
     /// As it is written: JSON, indented, with a line break at its end. Its length does not depend on digests.
@@ -226,7 +224,8 @@ impl From<&Node> for ManifestNode {
             mac: node.identity.mac,
             serial: node.identity.serial.clone(),
             uuid: node.identity.uuid.clone(),
-            disk: ManifestDisk::from(&node.disk),
+            asset_tag: node.identity.asset_tag.clone(),
+            storage: node.storage.clone(),
         }
     }
 }
@@ -234,29 +233,22 @@ impl From<&Node> for ManifestNode {
 impl From<&WorkerPool> for ManifestPool {
     fn from(pool: &WorkerPool) -> Self {
         let labels = pool.labels.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-        Self { name: pool.name.clone(), disk: ManifestDisk::from(&pool.disk), labels: labels.collect() }
-    }
-}
-
-impl From<&DiskRule> for ManifestDisk {
-    fn from(rule: &DiskRule) -> Self {
-        let DiskRule { serial, wwn, by_path, min_size, max_size, smallest } = rule.clone();
-        Self { serial, wwn, by_path, min_size, max_size, smallest }
+        Self { name: pool.name.clone(), storage: pool.storage.clone(), labels: labels.collect() }
     }
 }
 
 /// A checked word, written as it prints and read as it parses.
-mod text {
+pub(crate) mod text {
     use std::fmt::Display;
     use std::str::FromStr;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
     where
         T: FromStr<Err = String>,
         D: Deserializer<'de>,

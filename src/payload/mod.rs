@@ -57,6 +57,12 @@ pub struct PayloadInput<'a> {
     pub cluster: &'a Cluster,
     /// The role that the medium serves.
     pub role: Role,
+    /// Digest of the cluster's certificate authority.
+    pub authority: Sha256,
+    /// The one node that the medium is to reinstall; then it is for no other.
+    pub reinstall: Option<&'a HostName>,
+    /// Words for the kernel's command line of installed nodes.
+    pub kernel_args: &'a [String],
     /// Tells the base apart, so that media of two bases have two labels.
     pub base: Sha256,
     /// kiln's own program, statically linked.
@@ -103,6 +109,9 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     let kiln = kiln_blob(input.kiln)?;
     let draft = VolumeLabel::for_medium(&input.cluster.name, input.role, "0000");
     let mut manifest = Manifest::of(input.cluster, input.role, draft.clone());
+    manifest.authority = input.authority;
+    manifest.reinstall = input.reinstall.cloned();
+    manifest.kernel_args = input.kernel_args.to_vec();
     let mut facts = vec![
         ("base".to_owned(), input.base),
         ("manifest".to_owned(), Sha256::of(&manifest.to_json()?)),
@@ -145,10 +154,12 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     Ok(Payload { build_id, label, files })
 }
 
-/// The nodes' archives. There is one for every node of the role and for no other, and with the common one each makes a
+/// The nodes' archives. There is one for every node that the medium is for and for no other, and with the common one each makes a
 /// tree in which every path has one source.
 fn check_nodes(input: &PayloadInput<'_>) -> Result<Vec<(HostName, Blob)>> {
-    let wanted: Vec<&HostName> = input.cluster.nodes_of(input.role).map(|node| &node.name).collect();
+    let all = input.cluster.nodes_of(input.role).map(|node| &node.name);
+    let wanted: Vec<&HostName> =
+        all.filter(|name| input.reinstall.is_none_or(|only| only == *name)).collect();
     if !wanted.iter().copied().eq(input.nodes.keys()) {
         return Err(Error::internal("the plan's nodes are not the cluster's nodes of the role"));
     }

@@ -65,7 +65,21 @@ fn one_path_has_one_source() {
         let role = Role::Lb;
         let (base, pools) = (Sha256::of(b"base"), &BTreeMap::new());
         let cluster = &cluster;
-        assemble(PayloadInput { cluster, role, base, kiln: &kiln, kickstart, common, nodes, pools, extra })
+        let (authority, kernel_args) = (base, &[]);
+        assemble(PayloadInput {
+            cluster,
+            role,
+            authority,
+            reinstall: None,
+            kernel_args,
+            base,
+            kiln: &kiln,
+            kickstart,
+            common,
+            nodes,
+            pools,
+            extra,
+        })
     };
     build(&common, &nodes, vec![extra("/kiln/images/pause.tar")]).unwrap();
     for (path, other) in [(COMMON, "the role's archive"), (MANIFEST, "the manifest")] {

@@ -33,6 +33,7 @@ pub use token::BootstrapToken;
 pub use tokens::{JOIN_TOKENS, JoinTokens};
 
 use crate::cluster::model::Cluster;
+use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use store::{Access, Store};
 
@@ -138,6 +139,12 @@ impl Pki {
     /// Certificate of an authority, PEM.
     pub fn authority(&self, authority: Authority) -> Option<&Pair> {
         self.authorities.get(&authority)
+    }
+
+    /// Tells this cluster apart from any other, whatever its name: digest of the certificate of its Kubernetes authority.
+    pub fn id(&self) -> Sha256 {
+        let certificate = self.authorities.get(&Authority::Kubernetes).map(|pair| pair.cert.as_bytes());
+        Sha256::of(certificate.unwrap_or_default())
     }
 
     /// A leaf, if it has been issued.

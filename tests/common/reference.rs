@@ -5,8 +5,7 @@ use std::net::Ipv4Addr;
 
 use kiln::cluster::Cluster;
 use kiln::cluster::model::{
-    Access, Base, Components, DiskRule, Identity, Network, Node, ProxyMode, Runtime, SerialConsole,
-    WorkerPool,
+    Access, Base, Components, Identity, Network, Node, ProxyMode, Runtime, SerialConsole, WorkerPool,
 };
 use kiln::cluster::types::Role;
 
@@ -59,7 +58,7 @@ fn node(name: &str, role: Role, last: u8) -> Node {
             mac: Some(format!("52:54:00:00:31:{last}").parse().unwrap()),
             ..Identity::default()
         },
-        disk: DiskRule::default(),
+        storage: Default::default(),
         etcd: role == Role::Master,
         labels: BTreeMap::new(),
     }
@@ -68,6 +67,6 @@ fn node(name: &str, role: Role, last: u8) -> Node {
 /// Adds a pool of workers without inventory.
 pub fn add_pool(cluster: &mut Cluster) {
     let name: kiln::cluster::types::HostName = "pool-a".parse().unwrap();
-    let pool = WorkerPool { name: name.clone(), disk: DiskRule::default(), labels: BTreeMap::new() };
+    let pool = WorkerPool { name: name.clone(), storage: Default::default(), labels: BTreeMap::new() };
     cluster.worker_pools.insert(name, pool);
 }

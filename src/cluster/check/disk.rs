@@ -5,9 +5,10 @@ use std::str::FromStr;
 use toml::Spanned;
 
 use super::super::findings::{At, shown};
-use super::super::model::{DiskRule, SerialConsole};
-use super::super::raw::{DiskTable, Text};
+use super::super::model::SerialConsole;
+use super::super::raw::{DiskTable, Text, VolumeTable};
 use super::super::rule::Rule;
+use super::super::storage::{Bus, DiskRule, Mount, Pick, Storage, Volume, Wipe};
 use super::Check;
 
 /// Most characters of a serial number, world wide name or path of a disk.
@@ -16,18 +17,61 @@ const LONGEST_ID: usize = 128;
 const SPEEDS: [u32; 5] = [9600, 19200, 38400, 57600, 115_200];
 
 impl Check<'_, '_> {
-    /// The rule for the disk of a node or pool; without one, the only disk there is.
-    pub fn disk(&mut self, raw: Option<Spanned<DiskTable>>, table: &str) -> DiskRule {
+    /// What a node or pool is installed to.
+    pub fn storage(
+        &mut self,
+        disk: Option<Spanned<DiskTable>>,
+        volumes: Vec<Spanned<VolumeTable>>,
+        wipe: &Text,
+        table: &str,
+    ) -> Storage {
+        let mut storage = Storage { disk: self.disk(disk, table), ..Default::default() };
+        // Words that are not on the list have been reported, and taken out, by the shape check.
+        storage.wipe = wipe.as_ref().and_then(|text| Wipe::named(text.get_ref())).unwrap_or_default();
+        for (index, raw) in volumes.into_iter().enumerate() {
+            let (key, span) = (format!("{table}.volumes[{index}]"), raw.span());
+            let raw = raw.into_inner();
+            let disk = self.disk(raw.disk, &key);
+            let Some(mount) = raw.mount.as_ref().and_then(|text| Mount::named(text.get_ref())) else {
+                continue;
+            };
+            if storage.volumes.iter().any(|volume| volume.mount == mount) {
+                let at = At::new(key, span);
+                let message = format!("`{}` is {}, as another of them is", at.key, shown(mount.as_str()));
+                self.findings.error(Rule::Duplicate, &at, message).hint("a folder has one disk");
+                continue;
+            }
+            storage.volumes.push(Volume { mount, disk });
+        }
+        storage.volumes.sort_by_key(|volume| volume.mount);
+        storage
+    }
+
+    /// A rule for a disk; without one, the only disk there is.
+    fn disk(&mut self, raw: Option<Spanned<DiskTable>>, table: &str) -> DiskRule {
         let Some(raw) = raw.map(Spanned::into_inner) else { return DiskRule::default() };
         let sizes: Option<Sizes> = self.word(&raw.size, &format!("{table}.disk.size"), Rule::BadDisk);
         let sizes = sizes.unwrap_or_default();
+        let smallest = raw.smallest.is_some_and(Spanned::into_inner);
+        let largest = raw.largest.as_ref().is_some_and(|largest| *largest.get_ref());
+        if let Some(both) = raw.largest.filter(|_| smallest && largest) {
+            let at = At::new(format!("{table}.disk.largest"), both.span());
+            let message = "`smallest` and `largest` exclude each other".to_owned();
+            self.findings.error(Rule::BadDisk, &at, message).hint("leave one of them out");
+        }
         DiskRule {
             serial: self.disk_id(&raw.serial, &format!("{table}.disk.serial")),
             wwn: self.disk_id(&raw.wwn, &format!("{table}.disk.wwn")),
             by_path: self.disk_id(&raw.by_path, &format!("{table}.disk.by_path")),
             min_size: sizes.min,
             max_size: sizes.max,
-            smallest: raw.smallest.is_some_and(Spanned::into_inner),
+            rotational: raw.rotational.map(Spanned::into_inner),
+            bus: raw.bus.as_ref().and_then(|text| Bus::named(text.get_ref())),
+            pick: match (smallest, largest) {
+                (true, _) => Pick::Smallest,
+                (false, true) => Pick::Largest,
+                (false, false) => Pick::Only,
+            },
         }
     }
 

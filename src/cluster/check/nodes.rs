@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use toml::Spanned;
 
 use super::super::findings::{At, shown};
-use super::super::model::{DiskRule, Identity, Node, WorkerPool};
+use super::super::model::{Identity, Node, WorkerPool};
 use super::super::raw::{NodeTable, PoolTable, Text};
 use super::super::rule::Rule;
+use super::super::storage::Storage;
 use super::super::types::{HostName, LabelKey, LabelValue, Mac, Role, SystemUuid};
 use super::Check;
 use super::words::Placed;
@@ -20,7 +21,9 @@ const LONGEST_POOL: usize = LONGEST_NAME - 13;
 /// Most etcd members (etcd's own advice).
 const MOST_ETCD: usize = 7;
 /// What vendors leave where a serial number should be; machines are not told apart by it.
-const PLACEHOLDERS: [&str; 11] = [
+const PLACEHOLDERS: [&str; 13] = [
+    "asset tag",
+    "no asset tag",
     "0",
     "none",
     "n/a",
@@ -49,8 +52,9 @@ pub(super) struct Draft {
     mac: Placed<Mac>,
     serial: Placed<String>,
     uuid: Placed<SystemUuid>,
+    asset_tag: Placed<String>,
     etcd: Placed<bool>,
-    disk: DiskRule,
+    storage: Storage,
     labels: BTreeMap<LabelKey, LabelValue>,
 }
 
@@ -76,13 +80,14 @@ impl Draft {
             mac: self.mac.map(|(mac, _)| mac),
             serial: self.serial.map(|(serial, _)| serial),
             uuid: self.uuid.map(|(uuid, _)| uuid),
+            asset_tag: self.asset_tag.map(|(tag, _)| tag),
         };
         let node = Node {
             name: name.clone(),
             role: self.role?,
             address: self.address?.0,
             identity,
-            disk: self.disk,
+            storage: self.storage,
             etcd,
             labels: self.labels,
         };
@@ -93,7 +98,7 @@ impl Draft {
 /// A worker pool, as far as it is right.
 pub(super) struct PoolDraft {
     name: Placed<HostName>,
-    disk: DiskRule,
+    storage: Storage,
     labels: BTreeMap<LabelKey, LabelValue>,
 }
 
@@ -101,7 +106,7 @@ impl PoolDraft {
     /// The pool, where nothing was wrong.
     pub fn finish(self) -> Option<(HostName, WorkerPool)> {
         let name = self.name?.0;
-        Some((name.clone(), WorkerPool { name, disk: self.disk, labels: self.labels }))
+        Some((name.clone(), WorkerPool { name, storage: self.storage, labels: self.labels }))
     }
 }
 
@@ -114,23 +119,27 @@ impl Check<'_, '_> {
         if raw.mac.is_none()
             && raw.serial.is_none()
             && raw.uuid.is_none()
-            && !["mac", "serial", "uuid"].iter().any(|part| self.findings.knows(&format!("{table}.{part}")))
+            && raw.asset_tag.is_none()
+            && !["mac", "serial", "uuid", "asset_tag"]
+                .iter()
+                .any(|part| self.findings.knows(&format!("{table}.{part}")))
         {
             let title = raw.name.as_ref().map_or(table.clone(), |name| name.get_ref().clone());
             let message = format!("node {} has no identity: no machine can be known as it", shown(&title));
-            self.findings
-                .error(Rule::NodeWithoutIdentity, &here, message)
-                .hint("give its mac, serial or uuid (`ip link`, `dmidecode -s system-serial-number`)");
+            self.findings.error(Rule::NodeWithoutIdentity, &here, message).hint(
+                "give its mac, serial, uuid or asset_tag (`ip link`, `dmidecode -s system-serial-number`)",
+            );
         }
         Draft {
             name: self.machine_name(&raw.name, &format!("{table}.name"), LONGEST_NAME),
             role: raw.profile.as_ref().and_then(|text| text.get_ref().parse().ok()),
             address: self.address(raw.address.as_ref(), &format!("{table}.address")),
             mac: self.placed(&raw.mac, &format!("{table}.mac"), Rule::BadMac),
-            serial: self.serial(&raw.serial, &format!("{table}.serial")),
+            serial: self.serial(&raw.serial, &format!("{table}.serial"), "system-serial-number"),
             uuid: self.uuid(&raw.uuid, &format!("{table}.uuid")),
+            asset_tag: self.serial(&raw.asset_tag, &format!("{table}.asset_tag"), "chassis-asset-tag"),
             etcd: raw.etcd.map(|etcd| (*etcd.get_ref(), At::new(format!("{table}.etcd"), etcd.span()))),
-            disk: self.disk(raw.disk, &table),
+            storage: self.storage(raw.disk, raw.volumes, &raw.wipe, &table),
             labels: self.labels(&raw.labels, &table),
             at: here,
         }
@@ -142,7 +151,7 @@ impl Check<'_, '_> {
         let raw = raw.into_inner();
         PoolDraft {
             name: self.machine_name(&raw.name, &format!("{table}.name"), LONGEST_POOL),
-            disk: self.disk(raw.disk, &table),
+            storage: self.storage(raw.disk, raw.volumes, &raw.wipe, &table),
             labels: self.labels(&raw.labels, &table),
         }
     }
@@ -164,15 +173,17 @@ impl Check<'_, '_> {
         None
     }
 
-    fn serial(&mut self, text: &Text, key: &str) -> Placed<String> {
+    /// A serial number or asset tag, which `dmidecode -s WORD` prints.
+    fn serial(&mut self, text: &Text, key: &str, word: &str) -> Placed<String> {
         let text = text.as_ref()?;
         let (value, at) = (text.get_ref().trim(), At::new(key, text.span()));
         let plain = |c: char| c.is_ascii_graphic() || c == ' ';
         if value.is_empty() || value.len() > 128 || !value.chars().all(plain) {
-            let message = format!("`{key}` cannot be {}: it is no serial number", shown(text.get_ref()));
+            let message =
+                format!("`{key}` cannot be {}: no machine has it as its {word}", shown(text.get_ref()));
             self.findings
                 .error(Rule::BadSerial, &at, message)
-                .hint("write what `dmidecode -s system-serial-number` prints on the machine");
+                .hint(format!("write what `dmidecode -s {word}` prints on the machine"));
             return None;
         }
         if PLACEHOLDERS.contains(&value.to_ascii_lowercase().as_str()) {
@@ -205,6 +216,7 @@ impl Check<'_, '_> {
         self.unique("MAC address", drafts.iter().map(|draft| &draft.mac));
         self.unique("serial number", drafts.iter().map(|draft| &draft.serial));
         self.unique("UUID", drafts.iter().map(|draft| &draft.uuid));
+        self.unique("asset tag", drafts.iter().map(|draft| &draft.asset_tag));
     }
 
     fn unique<'v, T: Ord + std::fmt::Display + 'v>(

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use crate::cluster::model::{
-    Access, Base, Cluster, Components, DiskRule, Identity, Network, Node, ProxyMode, Runtime, WorkerPool,
+    Access, Base, Cluster, Components, Identity, Network, Node, ProxyMode, Runtime, WorkerPool,
 };
 use crate::cluster::types::Role;
 use crate::pki::Pki;
@@ -21,7 +21,7 @@ pub(in crate::pki) fn node(name: &str, role: Role, last: u8) -> Node {
         role,
         address: [192, 168, 31, last].into(),
         identity: Identity::default(),
-        disk: DiskRule::default(),
+        storage: Default::default(),
         etcd: role == Role::Master,
         labels: BTreeMap::new(),
     }
@@ -38,7 +38,7 @@ pub(in crate::pki) fn cluster() -> Cluster {
         node("k8s-lb1", Role::Lb, 81),
     ];
     let pool =
-        WorkerPool { name: "pool-a".parse().unwrap(), disk: DiskRule::default(), labels: BTreeMap::new() };
+        WorkerPool { name: "pool-a".parse().unwrap(), storage: Default::default(), labels: BTreeMap::new() };
     Cluster {
         name: "prod".parse().unwrap(),
         kubernetes: "1.20.2".parse().unwrap(),
