@@ -29,7 +29,16 @@ pub(crate) fn cluster() -> Cluster {
         let address = [192, 168, 31, last].into();
         (
             name.clone(),
-            Node { name, role, address, identity, disk, etcd: role == Role::Master, labels: BTreeMap::new() },
+            Node {
+                name,
+                role,
+                address,
+                attachment: Default::default(),
+                identity,
+                disk,
+                etcd: role == Role::Master,
+                labels: BTreeMap::new(),
+            },
         )
     };
     let pool: HostName = "pool-a".parse().unwrap();
@@ -50,11 +59,13 @@ pub(crate) fn cluster() -> Cluster {
         network: Network {
             subnet: "192.168.31.0/24".parse().unwrap(),
             gateway: Some([192, 168, 31, 1].into()),
+            mtu: None,
             dns: vec![],
             ntp: vec!["192.168.31.1".into()],
         },
         components: Components::default(),
         etcd_form: Default::default(),
+        preflight: Default::default(),
         serial: None,
         nodes: [
             node("k8s-master1", Role::Master, 71),

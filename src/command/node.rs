@@ -1,9 +1,10 @@
 //! `kiln node`: what runs on the machines. The installer's scripts call it; people rarely do.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::command::{agent, kube, routes};
-use crate::error::Result;
+use crate::error::{Error, IoContext as _, Result};
 use crate::node;
 use crate::payload::manifest::Manifest;
 use crate::progress::{Progress, Silent};
@@ -24,6 +25,8 @@ pub enum Command {
     Prepare(PrepareArgs),
     /// Lay down what this node gets in the new system; run by the installer
     Place(PlaceArgs),
+    /// Measure how long the new disk of an etcd member takes to make a write last; run by the installer
+    ProbeDisk(ProbeDiskArgs),
     /// Check every file of a mounted medium against its manifest
     Verify(VerifyArgs),
     /// Load the container images of the install medium; run at boot
@@ -84,7 +87,7 @@ pub struct VerifyArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kiln node prepare --media /run/install/repo --out /tmp/kiln
-  kiln node prepare --media /mnt --out /tmp/try --node k8s-master1")]
+  kiln node prepare --media /mnt --out /tmp/try --node k8s-master1 --skip-preflight")]
 pub struct PrepareArgs {
     /// Where the medium is mounted
     #[arg(long, value_name = "DIR")]
@@ -98,6 +101,9 @@ pub struct PrepareArgs {
     /// Do not check the medium's files again
     #[arg(long)]
     pub skip_verify: bool,
+    /// Do not look whether the machine is fit: raises no link, asks nobody, sets no clock
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Print the outcome as one line of JSON
     #[arg(long)]
     pub json: bool,
@@ -123,6 +129,30 @@ pub struct PlaceArgs {
     pub json: bool,
 }
 
+/// Arguments of `kiln node probe-disk`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln node probe-disk --media /run/install/repo --dir /mnt/sysimage/var/lib/etcd \\
+    --out /tmp/kiln/fsync.json
+  kiln node probe-disk --media /mnt --dir /srv --seconds 10")]
+pub struct ProbeDiskArgs {
+    /// Where the medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub media: PathBuf,
+    /// Folder on the file system to measure; a file is made in it and removed
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How long to measure
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub seconds: u64,
+    /// File to write the numbers to
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the outcome as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs a command of the machines. With `--json` a failure is printed as JSON too, and is still a failure.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let (json, outcome) = match &args.command {
@@ -130,6 +160,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Clock(args) => return super::clock::run(args, report),
         Command::Prepare(args) => (args.json, prepare(args, report)),
         Command::Place(args) => (args.json, place(args, report)),
+        Command::ProbeDisk(args) => (args.json, probe_disk(args, report)),
         Command::Verify(args) => (args.json, verify(args, report)),
         Command::Addons(args) => return kube::addons(args, report),
         Command::Approve(args) => return kube::approve(args, report),
@@ -188,6 +219,7 @@ fn prepare(args: &PrepareArgs, report: &Report) -> Outcome {
         root: Path::new("/"),
         node: args.node.as_deref(),
         check_medium: !args.skip_verify,
+        preflight: (!args.skip_preflight).then_some(&node::preflight::Installer),
     };
     let done = node::prepare::prepare(&options, progress)?;
     let json = serde_json::json!({
@@ -195,14 +227,32 @@ fn prepare(args: &PrepareArgs, report: &Report) -> Outcome {
         "files": done.files,
         "bytes": done.bytes,
         "verified": done.verified.is_some(),
+        "findings": done.findings,
         "disk": done.disk.name,
         "cluster": done.node.cluster,
         "profile": done.node.profile,
         "label": done.node.label,
         "build_id": done.node.build_id,
     });
-    let text = format!("this machine is {}; it will be installed to {}", done.node.name, done.disk.name);
+    let mut text = format!("this machine is {}; it will be installed to {}", done.node.name, done.disk.name);
+    if !done.findings.is_empty() {
+        text = format!("{}{text}", node::preflight::lines(&done.findings));
+    }
     Ok((json, text))
+}
+
+fn probe_disk(args: &ProbeDiskArgs, report: &Report) -> Outcome {
+    let manifest = Manifest::load(&args.media)?;
+    let progress: &dyn Progress = if args.json { &Silent } else { report };
+    progress.step(&format!("measuring the disk of {}", args.dir.display()));
+    let measured = node::probe_disk::measure(&args.dir, Duration::from_secs(args.seconds))?;
+    let json = serde_json::to_value(&measured)
+        .map_err(|error| Error::internal("writing what was measured").because(error))?;
+    if let Some(out) = &args.out {
+        std::fs::write(out, format!("{json}\n")).at("writing", out)?;
+    }
+    let warning = node::probe_disk::judge(&manifest, &measured)?;
+    Ok((json, warning.unwrap_or_else(|| measured.text())))
 }
 
 fn place(args: &PlaceArgs, report: &Report) -> Outcome {

@@ -3,6 +3,7 @@
 //! It needs nothing but the kernel: no other program, no shared library, Linux 3.10 on.
 
 pub mod agent;
+pub mod attach;
 pub mod child;
 pub mod clock;
 pub mod disk;
@@ -14,7 +15,9 @@ pub mod kube;
 mod layer;
 pub mod mend;
 pub mod place;
+pub mod preflight;
 pub mod prepare;
+pub mod probe_disk;
 pub mod status;
 pub mod topic;
 pub mod verify;

@@ -8,8 +8,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::attach::{self, Pin};
 use super::disk::{self, Disk};
 use super::identity::{Found, Machine};
+use super::preflight::{self, Finding, Hands, Subject};
 use super::verify::{Verified, verify};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
@@ -30,6 +32,8 @@ pub struct Options<'a> {
     pub node: Option<&'a str>,
     /// Whether to check every file of the medium.
     pub check_medium: bool,
+    /// What of the machine is asked and changed to see whether it is fit; `None`: nothing is looked at.
+    pub preflight: Option<&'a dyn Hands>,
 }
 
 /// Who a node is: `node.json` of the answers, and `/opt/kiln/node.json` on the node.
@@ -47,6 +51,9 @@ pub struct NodeFile {
     pub address: Option<std::net::Ipv4Addr>,
     /// MAC address of the interface that carries it.
     pub mac: String,
+    /// Names of its NICs.
+    #[serde(default)]
+    pub pins: Vec<Pin>,
     /// Label of the medium.
     pub label: String,
     /// Build id of the medium.
@@ -60,6 +67,8 @@ pub struct Prepared {
     pub node: NodeFile,
     /// The disk that will be installed to.
     pub disk: Disk,
+    /// What speaks against the machine, but does not stop it.
+    pub findings: Vec<Finding>,
     /// What was checked; `None` if nothing was to be.
     pub verified: Option<Verified>,
     /// Number of files that the manifest names.
@@ -74,7 +83,7 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
     let manifest = Manifest::load(media)?;
     // What an earlier attempt left must not be taken for an answer.
     fs::create_dir_all(out).at("making the folder", out)?;
-    for name in ["node", "node.json", "network.ks", "disk.ks"] {
+    for name in ["node", "node.json", "network.ks", "preflight.json", "disk.ks"] {
         match fs::remove_file(out.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("removing", &out.join(name), error));
@@ -89,25 +98,30 @@ pub fn prepare(options: &Options<'_>, progress: &dyn Progress) -> Result<Prepare
     }
     let disks = disk::list(root, media)?;
     let found = machine.find(&manifest).map_err(|error| with_disks(error, &disks))?;
-    let node = node_file(&found, &manifest);
+    let node = node_file(&found, &manifest, &machine);
     let save = |name: &str, text: &str| fs::write(out.join(name), text).at("writing", &out.join(name));
     let json = serde_json::to_string(&node);
     save("node", &format!("{}\n", node.name))?;
     save("node.json", &(json.map_err(|error| Error::internal("writing node.json").because(error))? + "\n"))?;
-    save("network.ks", &network(&found, &manifest))?;
+    save("network.ks", &attach::lines(&found, &manifest, &machine)?)?;
     progress.step(&format!("choosing the disk of {}", node.name));
     let disk = disk::choose(&disks, &found.disk)?;
     let answer = disk_kickstart(&disk)?;
+    let subject = Subject { root, manifest: &manifest, found: &found, machine: &machine, disks: &[&disk] };
+    let findings = options.preflight.map(|hands| preflight::run(&subject, hands, progress));
+    let findings = findings.unwrap_or_default();
+    save("preflight.json", &preflight::json(&findings)?)?;
     let verified = match options.check_medium {
         true => {
             progress.step("checking the medium");
-            Some(verify(media, &manifest, progress)?)
+            verify(media, &manifest, progress).map(Some)
         }
-        false => None,
+        false => Ok(None),
     };
+    let verified = preflight::settle(&node.name, &findings, verified)?;
     save("disk.ks", &answer)?;
     let bytes = manifest.files.values().map(|file| file.size).fold(0, u64::saturating_add);
-    Ok(Prepared { node, disk, verified, files: manifest.files.len() as u64, bytes })
+    Ok(Prepared { node, disk, findings, verified, files: manifest.files.len() as u64, bytes })
 }
 
 /// Whoever adds an unknown machine to `cluster.toml` needs to know its disks too.
@@ -122,7 +136,7 @@ fn with_disks(error: Error, disks: &[Disk]) -> Error {
     error.hint(hint)
 }
 
-fn node_file(found: &Found, manifest: &Manifest) -> NodeFile {
+fn node_file(found: &Found, manifest: &Manifest, machine: &Machine) -> NodeFile {
     NodeFile {
         name: found.name.to_string(),
         profile: manifest.role.to_string(),
@@ -130,33 +144,10 @@ fn node_file(found: &Found, manifest: &Manifest) -> NodeFile {
         pool: found.pool.as_ref().map(ToString::to_string),
         address: found.node.as_ref().map(|node| node.address),
         mac: found.mac.to_string(),
+        pins: attach::pins(machine),
         label: manifest.label.to_string(),
         build_id: manifest.build_id,
     }
-}
-
-/// The network of the node: static, or DHCP for a member of a pool. The interface goes by its MAC address: names differ
-/// between releases.
-fn network(found: &Found, manifest: &Manifest) -> String {
-    let mut line = String::from("network");
-    match &found.node {
-        None => line += " --bootproto=dhcp",
-        Some(node) => {
-            let net = &manifest.network;
-            line += &format!(" --bootproto=static --ip={} --netmask={}", node.address, net.subnet.netmask());
-            line += &net.gateway.map(|gateway| format!(" --gateway={gateway}")).unwrap_or_default();
-            if net.dns.is_empty() {
-                line += " --nodns";
-            } else {
-                let servers: Vec<String> = net.dns.iter().map(ToString::to_string).collect();
-                line += &format!(" --nameserver={}", servers.join(","));
-            }
-        }
-    }
-    format!(
-        "{line} --device={} --noipv6 --activate --onboot=yes\nnetwork --hostname={}\n",
-        found.mac, found.name
-    )
 }
 
 /// Everything on the one disk, nothing on any other. `reqpart` adds what the firmware needs: a BIOS boot partition or an
@@ -177,7 +168,7 @@ mod tests {
     use crate::testing::{Fake, cluster, medium};
 
     fn options<'a>(media: &'a Path, out: &'a Path, fake: &'a Fake) -> Options<'a> {
-        Options { media, out, root: fake.root(), node: None, check_medium: true }
+        Options { media, out, root: fake.root(), node: None, check_medium: true, preflight: None }
     }
 
     #[test]
@@ -194,7 +185,7 @@ mod tests {
         assert_eq!(
             read("network.ks"),
             "network --bootproto=static --ip=192.168.31.71 --netmask=255.255.255.0 --gateway=192.168.31.1 --nodns \
-             --device=52:54:00:00:31:71 --noipv6 --activate --onboot=yes\nnetwork --hostname=k8s-master1\n"
+             --device=52:54:00:00:31:71 --bindto=mac --noipv6 --activate --onboot=yes\nnetwork --hostname=k8s-master1\n"
         );
         assert!(
             read("disk.ks").starts_with("ignoredisk --only-use=vda\nzerombr\nclearpart --all --initlabel")

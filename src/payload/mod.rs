@@ -4,6 +4,7 @@
 //! plan and the PKI as trees.
 
 pub mod manifest;
+pub mod validity;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -103,6 +104,8 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     let kiln = kiln_blob(input.kiln)?;
     let draft = VolumeLabel::for_medium(&input.cluster.name, input.role, "0000");
     let mut manifest = Manifest::of(input.cluster, input.role, draft.clone());
+    let trees = input.nodes.values().chain(input.pools.values()).chain([input.common]);
+    manifest.validity = validity::of_trees(trees)?;
     let mut facts = vec![
         ("base".to_owned(), input.base),
         ("manifest".to_owned(), Sha256::of(&manifest.to_json()?)),
