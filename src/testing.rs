@@ -35,6 +35,7 @@ pub(crate) fn cluster() -> Cluster {
                 name,
                 role,
                 address,
+                attachment: Default::default(),
                 identity,
                 storage,
                 etcd: role == Role::Master,
@@ -60,11 +61,13 @@ pub(crate) fn cluster() -> Cluster {
         network: Network {
             subnet: "192.168.31.0/24".parse().unwrap(),
             gateway: Some([192, 168, 31, 1].into()),
+            mtu: None,
             dns: vec![],
             ntp: vec!["192.168.31.1".into()],
         },
         components: Components::default(),
         etcd_form: Default::default(),
+        preflight: Default::default(),
         serial: None,
         nodes: [
             node("k8s-master1", Role::Master, 71),

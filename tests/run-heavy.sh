@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --release --locked --features heavy --test heavy -- --nocapture
+cargo test --release --locked --features heavy --test preflight
 make --no-print-directory components
 make --no-print-directory components KUBERNETES=1.37.2
 cargo test --release --locked --features heavy --test apiserver -- --nocapture --test-threads=1

@@ -3,13 +3,16 @@
 //! Text → TOML document with places → held against the schema (`shape`) → raw types → checked values (`check`). All
 //! faults of a file are found in one go, each a [`diag::Diagnostic`] whose rule is in [`rule::Rule`].
 
+pub mod attach;
 mod check;
 mod credential;
 pub mod diag;
 mod findings;
 pub mod gates;
 pub mod model;
+pub mod preflight;
 mod raw;
+mod raw_attach;
 pub mod rule;
 mod schema;
 mod shape;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::oci::Reference;
 
+use super::attach::Attachment;
+use super::preflight::Policy;
 use super::storage::Storage;
 use super::types::{
     ClusterName, HostName, KubeVersion, LabelKey, LabelValue, Mac, PasswordHash, Release, Role, SshKey,
@@ -48,6 +50,8 @@ pub struct Cluster {
     pub components: Components,
     /// How etcd comes into being.
     pub etcd_form: EtcdForm,
+    /// How much the findings of the installer weigh.
+    pub preflight: Policy,
     /// Serial console of all nodes, if any.
     pub serial: Option<SerialConsole>,
     /// Machines, by name.
@@ -231,6 +235,8 @@ pub struct Network {
     pub subnet: Ipv4Net,
     /// Default gateway.
     pub gateway: Option<Ipv4Addr>,
+    /// Largest packet, where it is not 1500 bytes.
+    pub mtu: Option<u16>,
     /// Name servers; may be empty.
     pub dns: Vec<Ipv4Addr>,
     /// Time servers, address or name; when empty the masters serve time to the others.
@@ -271,6 +277,8 @@ pub struct Node {
     pub role: Role,
     /// Address in the nodes' network, unique.
     pub address: Ipv4Addr,
+    /// How it is attached to its networks.
+    pub attachment: Attachment,
     /// How the machine is known. At least one part is given.
     pub identity: Identity,
     /// What it is installed to.
@@ -284,7 +292,7 @@ pub struct Node {
 /// How a machine is known; any part that matches is a match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// Permanent MAC address of one of its NICs; the one that carries the node's address.
+    /// Permanent MAC address of the NIC that carries the node's address; with a bond, of one of its members.
     pub mac: Option<Mac>,
     /// SMBIOS system serial number.
     pub serial: Option<String>,

@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::preflight::PreflightTable;
+use super::raw_attach::{BondTable, NicTable};
 use super::types::{KubeVersion, Release};
 
 /// A text with its place, if it is there.
@@ -44,6 +46,9 @@ pub(super) struct RawCluster {
     /// Console of the nodes.
     #[schemars(with = "Option<ConsoleTable>")]
     pub console: Option<Spanned<ConsoleTable>>,
+    /// How much the findings of the installer weigh.
+    #[schemars(with = "Option<PreflightTable>")]
+    pub preflight: Option<Spanned<PreflightTable>>,
     /// A machine with a name, an address and an identity of its own.
     #[serde(default)]
     #[schemars(with = "Option<Vec<NodeTable>>", length(max = 500))]
@@ -132,6 +137,9 @@ pub(super) struct NetworkTable {
     /// Length of the subnet's prefix: 24 for a netmask of 255.255.255.0.
     #[schemars(with = "i64", range(min = 8, max = 29))]
     pub prefix: Option<Spanned<i64>>,
+    /// Largest packet of the nodes' network, in bytes: what every switch and NIC of it carries. Default: 1500.
+    #[schemars(with = "Option<i64>", range(min = 1280, max = 9216))]
+    pub mtu: Option<Spanned<i64>>,
     /// Name servers, by address.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>", length(max = 3))]
@@ -193,6 +201,16 @@ pub(super) struct NodeTable {
     /// Permanent MAC address of the NIC that carries the address.
     #[schemars(with = "Option<String>")]
     pub mac: Text,
+    /// Several NICs as one, which carries the address.
+    #[schemars(with = "Option<BondTable>")]
+    pub bond: Option<Spanned<BondTable>>,
+    /// VLAN that carries the address. Default: none, frames have no tag.
+    #[schemars(with = "Option<i64>", range(min = 1, max = 4094))]
+    pub vlan: Option<Spanned<i64>>,
+    /// Further addresses, on other NICs or VLANs.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<NicTable>>", length(max = 16))]
+    pub nic: Vec<Spanned<NicTable>>,
     /// SMBIOS system serial number (`dmidecode -s system-serial-number`).
     #[schemars(with = "Option<String>")]
     pub serial: Text,

@@ -47,6 +47,8 @@ rules! {
     BadSerial = "bad-serial",
     PlaceholderIdentity = "placeholder-identity",
     BadDisk = "bad-disk",
+    BadBond = "bad-bond",
+    BadNic = "bad-nic",
     BadLabel = "bad-label",
     ReservedLabel = "reserved-label",
     BadSshKey = "bad-ssh-key",

@@ -230,7 +230,8 @@ impl fmt::Display for Release {
 }
 
 /// An Ethernet MAC address; printed in lower case with colons. Unicast only, not all zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Mac([u8; 6]);
 
 impl Mac {

@@ -55,6 +55,9 @@ pub struct PrepareArgs {
     /// Do not check the medium's files again
     #[arg(long)]
     pub skip_verify: bool,
+    /// Do not look whether the machine is fit: raises no link, asks nobody, sets no clock
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Only find out: ask nobody, and mark no disk as taken
     #[arg(long)]
     pub dry_run: bool,
@@ -78,6 +81,30 @@ pub struct PlaceArgs {
     /// The answers of `kiln node prepare`
     #[arg(long, value_name = "DIR", default_value = "/tmp/kiln")]
     pub prepared: PathBuf,
+    /// Print the outcome as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `kiln node probe-disk`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln node probe-disk --media /run/install/repo --dir /mnt/sysimage/var/lib/etcd \\
+    --out /tmp/kiln/fsync.json
+  kiln node probe-disk --media /mnt --dir /srv --seconds 10")]
+pub struct ProbeDiskArgs {
+    /// Where the medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub media: PathBuf,
+    /// Folder on the file system to measure; a file is made in it and removed
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How long to measure
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub seconds: u64,
+    /// File to write the numbers to
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Print the outcome as one line of JSON
     #[arg(long)]
     pub json: bool,
@@ -134,6 +161,7 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
         node: args.node.as_deref(),
         check_medium: !args.skip_verify,
         dry: args.dry_run,
+        preflight: (!args.skip_preflight).then_some(&node::preflight::Installer),
     };
     let console = Console { root: Path::new("/"), patience: PATIENCE };
     let operator: &dyn Operator = if args.dry_run { &Nobody } else { &console };
@@ -144,6 +172,8 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
         }
         Outcome::Ready(done) => {
             done.notes.iter().for_each(|note| report.note(note));
+            let findings = node::preflight::lines(&done.findings);
+            let list = &done.findings;
             let disks: Vec<String> =
                 done.disks.all().map(|(folder, disk)| format!("{folder} on {}", disk.name)).collect();
             let text =
@@ -179,6 +209,21 @@ pub fn place(args: &PlaceArgs, report: &Report) -> Told {
     let json = json!({ "node": done.node.name, "members": done.members, "bytes": done.bytes });
     let text = format!("{} has its {} files, folders and links", done.node.name, done.members);
     Ok((json, text))
+}
+
+/// `kiln node probe-disk`.
+pub fn probe_disk(args: &ProbeDiskArgs, report: &Report) -> Told {
+    let manifest = Manifest::load(&args.media)?;
+    let progress: &dyn Progress = if args.json { &Silent } else { report };
+    progress.step(&format!("measuring the disk of {}", args.dir.display()));
+    let measured = node::probe_disk::measure(&args.dir, Duration::from_secs(args.seconds))?;
+    let json = serde_json::to_value(&measured)
+        .map_err(|error| Error::internal("writing what was measured").because(error))?;
+    if let Some(out) = &args.out {
+        std::fs::write(out, format!("{json}\n")).at("writing", out)?;
+    }
+    let warning = node::probe_disk::judge(&manifest, &measured)?;
+    Ok((json, warning.unwrap_or_else(|| measured.text())))
 }
 
 /// `kiln node bind`.

@@ -30,6 +30,8 @@ pub enum Command {
     Bind(install::ClaimArgs),
     /// Lay down what this node gets in the new system; run by the installer
     Place(install::PlaceArgs),
+    /// Measure how long the new disk of an etcd member takes to make a write last; run by the installer
+    ProbeDisk(install::ProbeDiskArgs),
     /// Mark the node as complete on its disks; run by the installer
     #[command(after_help = "Examples:
   kiln node finish --prepared /tmp/kiln")]
@@ -91,6 +93,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Clock(args) => return super::clock::run(args, report),
         Command::Prepare(args) => (args.json, install::prepare(args, report)),
         Command::Place(args) => (args.json, install::place(args, report)),
+        Command::ProbeDisk(args) => (args.json, install::probe_disk(args, report)),
         Command::Verify(args) => (args.json, install::verify(args, report)),
         Command::BootDisk(args) => return install::boot_disk(args, report),
         Command::Bind(args) => return install::bind(args, report),

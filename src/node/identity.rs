@@ -77,7 +77,7 @@ impl Machine {
     }
 
     fn is(&self, node: &ManifestNode) -> bool {
-        let mac = node.mac.is_some_and(|mac| self.nics.iter().any(|nic| nic.mac == mac));
+        let mac = node.macs().iter().any(|mac| self.nics.iter().any(|nic| nic.mac == *mac));
         let serial = node.serial.is_some() && node.serial == self.serial;
         let tag = node.asset_tag.is_some() && node.asset_tag == self.asset_tag;
         mac || serial || tag || (node.uuid.is_some() && node.uuid == self.uuid)
@@ -114,7 +114,9 @@ impl Machine {
                 Err(reinstalls_another(node, manifest))
             }
             Some(node) => {
-                let own = node.mac.and_then(|mac| self.nics.iter().find(|nic| nic.mac == mac));
+                let bond = node.attachment.bond.iter().flat_map(|bond| bond.members.iter().copied());
+                let mut carriers = node.mac.into_iter().chain(bond);
+                let own = carriers.find_map(|mac| self.nics.iter().find(|nic| nic.mac == mac));
                 let mac = match own {
                     Some(nic) => nic.mac,
                     None => self.likely_nic(&node.name)?.mac,

@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod answers;
+pub mod attach;
 pub mod boot_disk;
 pub mod child;
 pub mod claim;
@@ -18,7 +19,9 @@ pub mod kube;
 mod layer;
 pub mod mend;
 pub mod place;
+pub mod preflight;
 pub mod prepare;
+pub mod probe_disk;
 pub mod status;
 pub mod topic;
 pub mod unfinished;

@@ -150,6 +150,9 @@ fn own_files(media: &Path, node: &NodeFile) -> Result<Tree> {
     let path = media.join(MANIFEST.trim_start_matches('/'));
     let len = std::fs::metadata(&path).at("looking at", &path)?.len();
     add("/opt/kiln/manifest.json", 0o644, Blob::file(path, len, None))?;
+    for pin in &node.pins {
+        add(&pin.path(), 0o644, Blob::bytes(pin.text().into_bytes()))?;
+    }
     let node = serde_json::to_vec_pretty(node);
     let node = node.map_err(|error| Error::internal("writing node.json").because(error))?;
     add("/opt/kiln/node.json", 0o644, Blob::bytes(node))?;
@@ -252,6 +255,7 @@ mod tests {
             node: None,
             check_medium: true,
             dry: false,
+            preflight: None,
         };
         prepare(&options, &prepare::Nobody, &Silent).unwrap();
         let me = target.path().metadata().unwrap();

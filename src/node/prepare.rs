@@ -9,11 +9,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::answers::disk_kickstart;
+use super::attach::{self, Pin};
 use super::claim::{self, Claim};
 use super::disk::content::Content;
 use super::disk::guard::{self, Case, Target, Verdict};
 use super::disk::{self, Choice, Disk};
 use super::identity::{Found, Machine};
+use super::preflight::{self, Finding, Hands, Subject};
 use super::verify::{Verified, verify};
 use crate::cluster::types::HostName;
 use crate::digest::Sha256;
@@ -36,6 +38,8 @@ pub struct Options<'a> {
     pub check_medium: bool,
     /// Whether nothing is going to be installed, so that no disk is marked as taken.
     pub dry: bool,
+    /// What of the machine is asked and changed to see whether it is fit; `None`: nothing is looked at.
+    pub preflight: Option<&'a dyn Hands>,
 }
 
 /// Who a node is: `node.json` of the answers, and `/opt/kiln/node.json` on the node.
@@ -53,6 +57,9 @@ pub struct NodeFile {
     pub address: Option<std::net::Ipv4Addr>,
     /// MAC address of the interface that carries it.
     pub mac: String,
+    /// Names of its NICs.
+    #[serde(default)]
+    pub pins: Vec<Pin>,
     /// Label of the medium.
     pub label: String,
     /// Build id of the medium.
@@ -82,6 +89,8 @@ pub struct Prepared {
     pub disks: Choice,
     /// What is worth saying about them.
     pub notes: Vec<String>,
+    /// What speaks against the machine, but does not stop it.
+    pub findings: Vec<Finding>,
     /// What was checked; `None` if nothing was to be.
     pub verified: Option<Verified>,
     /// Number of files that the manifest names.
@@ -122,12 +131,12 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     }
     let disks = disk::list(root, media)?;
     let found = machine.find(&manifest).map_err(|error| with_disks(error, &disks))?;
-    let node = node_file(&found, &manifest);
+    let node = node_file(&found, &manifest, &machine);
     let json =
         serde_json::to_string(&node).map_err(|error| Error::internal("writing node.json").because(error))?;
     save(out, "node", &format!("{}\n", node.name))?;
     save(out, "node.json", &(json + "\n"))?;
-    save(out, "network.ks", &network(&found, &manifest))?;
+    save(out, "network.ks", &attach::lines(&found, &manifest, &machine)?)?;
     progress.step(&format!("choosing the disk of {}", node.name));
     let choice = disk::choose(&disks, &found.storage)?;
     let notes = match guard(root, &found, &manifest, &disks, &choice, operator)? {
@@ -138,13 +147,18 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
         Guarded::Free(notes) => notes,
     };
     let answer = disk_kickstart(&choice, &manifest.kernel_args)?;
+    let chosen: Vec<&Disk> = choice.all().map(|(_, disk)| disk).collect();
+    let subject = Subject { root, manifest: &manifest, found: &found, machine: &machine, disks: &chosen };
+    let findings = options.preflight.map(|hands| preflight::run(&subject, hands, progress)).unwrap_or_default();
+    save(out, "preflight.json", &preflight::json(&findings)?)?;
     let verified = match options.check_medium {
         true => {
             progress.step("checking the medium");
-            Some(verify(media, &manifest, progress)?)
+            verify(media, &manifest, progress).map(Some)
         }
-        false => None,
+        false => Ok(None),
     };
+    let verified = preflight::settle(&node.name, &findings, verified)?;
     let claim = Claim::new(&node, &manifest, &choice);
     save(out, claim::FILE, &claim.to_json()?)?;
     if !options.dry {
@@ -153,13 +167,13 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     save(out, "disk.ks", &answer)?;
     let bytes = manifest.files.values().map(|file| file.size).fold(0, u64::saturating_add);
     let files = manifest.files.len() as u64;
-    Ok(Outcome::Ready(Prepared { node, disks: choice, notes, verified, files, bytes }))
+    Ok(Outcome::Ready(Prepared { node, disks: choice, notes, findings, verified, files, bytes }))
 }
 
 /// What an earlier attempt left must not be taken for an answer.
 fn clear(out: &Path) -> Result<()> {
     fs::create_dir_all(out).at("making the folder", out)?;
-    for name in ["node", "node.json", "network.ks", claim::FILE, INSTALLED, "disk.ks"] {
+    for name in ["node", "node.json", "network.ks", claim::FILE, INSTALLED, "preflight.json", "disk.ks"] {
         match fs::remove_file(out.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("removing", &out.join(name), error));
@@ -236,7 +250,7 @@ fn with_disks(error: Error, disks: &[Disk]) -> Error {
     error.hint(hint)
 }
 
-fn node_file(found: &Found, manifest: &Manifest) -> NodeFile {
+fn node_file(found: &Found, manifest: &Manifest, machine: &Machine) -> NodeFile {
     NodeFile {
         name: found.name.to_string(),
         profile: manifest.role.to_string(),
@@ -244,33 +258,10 @@ fn node_file(found: &Found, manifest: &Manifest) -> NodeFile {
         pool: found.pool.as_ref().map(ToString::to_string),
         address: found.node.as_ref().map(|node| node.address),
         mac: found.mac.to_string(),
+        pins: attach::pins(machine),
         label: manifest.label.to_string(),
         build_id: manifest.build_id,
     }
-}
-
-/// The network of the node: static, or DHCP for a member of a pool. The interface goes by its MAC address: names differ
-/// between releases.
-fn network(found: &Found, manifest: &Manifest) -> String {
-    let mut line = String::from("network");
-    match &found.node {
-        None => line += " --bootproto=dhcp",
-        Some(node) => {
-            let net = &manifest.network;
-            line += &format!(" --bootproto=static --ip={} --netmask={}", node.address, net.subnet.netmask());
-            line += &net.gateway.map(|gateway| format!(" --gateway={gateway}")).unwrap_or_default();
-            if net.dns.is_empty() {
-                line += " --nodns";
-            } else {
-                let servers: Vec<String> = net.dns.iter().map(ToString::to_string).collect();
-                line += &format!(" --nameserver={}", servers.join(","));
-            }
-        }
-    }
-    format!(
-        "{line} --device={} --noipv6 --activate --onboot=yes\nnetwork --hostname={}\n",
-        found.mac, found.name
-    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::progress::Silent;
 use crate::testing::{Fake, cluster, medium};
 
 fn options<'a>(media: &'a Path, out: &'a Path, fake: &'a Fake) -> Options<'a> {
-    Options { media, out, root: fake.root(), node: None, check_medium: true, dry: false }
+    Options { media, out, root: fake.root(), node: None, check_medium: true, dry: false, preflight: None }
 }
 
 /// Somebody who types this name whatever is asked.
@@ -45,7 +45,7 @@ fn a_known_machine_gets_its_answers() {
     assert_eq!(
         read("network.ks"),
         "network --bootproto=static --ip=192.168.31.71 --netmask=255.255.255.0 --gateway=192.168.31.1 --nodns \
-         --device=52:54:00:00:31:71 --noipv6 --activate --onboot=yes\nnetwork --hostname=k8s-master1\n"
+         --device=52:54:00:00:31:71 --bindto=mac --noipv6 --activate --onboot=yes\nnetwork --hostname=k8s-master1\n"
     );
     assert_eq!(
         read("disk.ks"),

@@ -10,7 +10,10 @@ use std::path::Path;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::validity::Validity;
+use crate::cluster::attach::Attachment;
 use crate::cluster::model::{Cluster, Node, WorkerPool};
+use crate::cluster::preflight::Policy;
 use crate::cluster::storage::Storage;
 use crate::cluster::types::{ClusterName, HostName, KubeVersion, Mac, Release, Role, SystemUuid};
 use crate::digest::Sha256;
@@ -56,6 +59,13 @@ pub struct Manifest {
     pub role: Role,
     /// The nodes' network.
     pub network: ManifestNetwork,
+    /// The API's address.
+    pub vip: Ipv4Addr,
+    /// How much the findings of the installer weigh, where it is not the default.
+    #[serde(default)]
+    pub preflight: Policy,
+    /// When the certificates on the medium are good; `None` if it has none.
+    pub validity: Option<Validity>,
     /// All nodes of the cluster, by name. Only those of the medium's role are installed from it; the others are there so
     /// that a machine that booted the wrong medium can be told so.
     pub nodes: Vec<ManifestNode>,
@@ -75,6 +85,8 @@ pub struct ManifestNetwork {
     pub subnet: Ipv4Net,
     /// Default gateway.
     pub gateway: Option<Ipv4Addr>,
+    /// Largest packet, where it is not 1500 bytes.
+    pub mtu: Option<u16>,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
 }
@@ -91,6 +103,10 @@ pub struct ManifestNode {
     pub role: Role,
     /// Address, in the network's subnet.
     pub address: Ipv4Addr,
+    /// Whether it runs an etcd member.
+    pub etcd: bool,
+    /// How it is attached to its networks.
+    pub attachment: Attachment,
     /// MAC address of one of its NICs.
     #[serde(with = "text_or_null")]
     pub mac: Option<Mac>,
@@ -150,8 +166,12 @@ impl Manifest {
             network: ManifestNetwork {
                 subnet: network.subnet,
                 gateway: network.gateway,
+                mtu: network.mtu,
                 dns: network.dns.clone(),
             },
+            vip: cluster.vip,
+            preflight: cluster.preflight.clone(),
+            validity: None,
             nodes: cluster.nodes.values().map(ManifestNode::from).collect(),
             pools,
             kernel_args: Vec::new(),
@@ -215,12 +235,23 @@ impl Manifest {
     }
 }
 
+impl ManifestNode {
+    /// Every NIC that the inventory names: the one of the address, the members of the bond, further ones.
+    pub fn macs(&self) -> Vec<Mac> {
+        let mut macs = self.attachment.macs();
+        macs.extend(self.mac.filter(|mac| !macs.contains(mac)));
+        macs
+    }
+}
+
 impl From<&Node> for ManifestNode {
     fn from(node: &Node) -> Self {
         Self {
             name: node.name.clone(),
             role: node.role,
             address: node.address,
+            etcd: node.etcd,
+            attachment: node.attachment.clone(),
             mac: node.identity.mac,
             serial: node.identity.serial.clone(),
             uuid: node.identity.uuid.clone(),

@@ -4,6 +4,7 @@
 //! plan and the PKI as trees.
 
 pub mod manifest;
+pub mod validity;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -112,6 +113,8 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     manifest.authority = input.authority;
     manifest.reinstall = input.reinstall.cloned();
     manifest.kernel_args = input.kernel_args.to_vec();
+    let trees = input.nodes.values().chain(input.pools.values()).chain([input.common]);
+    manifest.validity = validity::of_trees(trees)?;
     let mut facts = vec![
         ("base".to_owned(), input.base),
         ("manifest".to_owned(), Sha256::of(&manifest.to_json()?)),

@@ -196,7 +196,8 @@ fn holders(cluster: &Cluster) -> impl Iterator<Item = &Node> {
     cluster.nodes_of(if lb { Role::Lb } else { Role::Master })
 }
 
-fn vrid(name: &str) -> u8 {
+/// The virtual router id of a cluster: 1 to 255, from its name.
+pub(crate) fn vrid(name: &str) -> u8 {
     let Sha256([high, low, ..]) = Sha256::of(name.as_bytes());
 
     (u16::from_be_bytes([high, low]) % 255) as u8 + 1

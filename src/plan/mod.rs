@@ -24,6 +24,7 @@ use crate::tree::{Entry, NodePath, Tree};
 use context::Data;
 use overlay::Overlay;
 
+pub(crate) use context::vrid;
 pub use machine::{Machine, machine_tree};
 
 /// Versions of components as the lock pins them, by component.

@@ -27,10 +27,12 @@ pub fn reference_cluster() -> Cluster {
             subnet: "192.168.31.0/24".parse().unwrap(),
             gateway: Some(Ipv4Addr::new(192, 168, 31, 1)),
             dns: Vec::new(),
+            mtu: None,
             ntp: Vec::new(),
         },
         components: Components::default(),
         etcd_form: Default::default(),
+        preflight: Default::default(),
         serial: Some(SerialConsole { port: 0, speed: 115_200 }),
         nodes: [
             ("k8s-master1", Role::Master, 71),
@@ -54,6 +56,7 @@ fn node(name: &str, role: Role, last: u8) -> Node {
         name: name.parse().unwrap(),
         role,
         address: Ipv4Addr::new(192, 168, 31, last),
+        attachment: Default::default(),
         identity: Identity {
             mac: Some(format!("52:54:00:00:31:{last}").parse().unwrap()),
             ..Identity::default()

@@ -184,3 +184,8 @@ fn oci() {
 fn wire() {
     fuzz(targets::wire, &corpus(&["tests/fuzz/corpus/wire"]));
 }
+
+#[test]
+fn frame() {
+    fuzz(targets::frame, &corpus(&["tests/fuzz/corpus/frame"]));
+}

@@ -107,6 +107,14 @@ pub fn oci(bytes: &[u8]) {
     }
 }
 
+/// Frames of the segment: any bytes are borne, and what is read as ARP or VRRP holds what it must.
+pub fn frame(bytes: &[u8]) {
+    use kiln::node::preflight::segment::frame::{Frame, parse};
+    if let Some((_, Frame::Vrrp(advert))) = parse(bytes) {
+        assert!(advert.id != 0 && matches!(advert.version, 2 | 3), "{advert:?}");
+    }
+}
+
 /// What agents say to each other, framed as on the wire: what is taken must be writable again and fit for a terminal.
 pub fn wire(bytes: &[u8]) {
     use kiln::node::agent::wire;

@@ -1,6 +1,7 @@
 //! Raw file → [`Cluster`]: every value by itself, then the values together. Nothing stops at the first fault; a value that
 //! is wrong is reported once and left out of the checks that would need it.
 
+mod attach;
 mod disk;
 mod network;
 mod nodes;
@@ -66,6 +67,7 @@ impl Check<'_, '_> {
         let pools: Vec<_> = raw.worker_pool.into_iter().enumerate().map(|(i, p)| self.pool(i, p)).collect();
         let network_at =
             raw.network.as_ref().map(|table| At::new("network", table.span())).unwrap_or_default();
+        let preflight = self.preflight(&inner(raw.preflight));
         let network = self.network(&inner(raw.network), &network_at, &head, &drafts);
 
         self.nodes_together(&drafts, &pools);
@@ -94,6 +96,7 @@ impl Check<'_, '_> {
             network: network?,
             components,
             etcd_form,
+            preflight,
             serial,
             nodes: drafts.into_iter().map(nodes::Draft::finish).collect::<Option<_>>()?,
             worker_pools: pools.into_iter().map(nodes::PoolDraft::finish).collect::<Option<_>>()?,

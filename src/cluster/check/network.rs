@@ -62,7 +62,10 @@ impl Check<'_, '_> {
         for draft in drafts {
             members.extend(draft.address.as_ref().map(|(address, at)| (*address, at, draft.title())));
         }
+        let further: Vec<_> = drafts.iter().flat_map(|draft| draft.attach.addresses()).collect();
+        members.extend(further.iter().map(|(net, at)| (net.addr(), *at, format!("`{}`", at.key))));
         self.taken(&members);
+        members.truncate(members.len() - further.len());
         let prefix = raw.prefix.as_ref().and_then(|prefix| u8::try_from(*prefix.get_ref()).ok());
         let subnet = prefix.and_then(|prefix| common_subnet(&members, prefix));
         if let Some(subnet) = subnet {
@@ -71,7 +74,11 @@ impl Check<'_, '_> {
         let prefix_at = raw.prefix.as_ref().map(|prefix| At::new("network.prefix", prefix.span()));
         let subnet_at = gateway.as_ref().map(|(_, at)| at).or(prefix_at.as_ref()).unwrap_or(at);
         self.overlaps(head, subnet.map(|subnet| (subnet, subnet_at.clone())));
-        Some(Network { subnet: subnet?, gateway: gateway.map(|(address, _)| address), dns, ntp })
+        for draft in drafts {
+            self.further(&draft.attach, subnet.map(|subnet| (subnet, subnet_at)), head);
+        }
+        let mtu = raw.mtu.as_ref().and_then(|mtu| u16::try_from(*mtu.get_ref()).ok());
+        Some(Network { subnet: subnet?, gateway: gateway.map(|(address, _)| address), mtu, dns, ntp })
     }
 
     /// Each address belongs to one.

@@ -12,6 +12,7 @@ use super::super::rule::Rule;
 use super::super::storage::Storage;
 use super::super::types::{HostName, LabelKey, LabelValue, Mac, Role, SystemUuid};
 use super::Check;
+use super::attach::AttachDraft;
 use super::words::Placed;
 
 /// Longest name of a machine: Linux has 64 bytes, and a label value, as which the name also serves, 63.
@@ -50,6 +51,7 @@ pub(super) struct Draft {
     pub role: Option<Role>,
     pub address: Placed<Ipv4Addr>,
     mac: Placed<Mac>,
+    pub attach: AttachDraft,
     serial: Placed<String>,
     uuid: Placed<SystemUuid>,
     asset_tag: Placed<String>,
@@ -86,6 +88,7 @@ impl Draft {
             name: name.clone(),
             role: self.role?,
             address: self.address?.0,
+            attachment: self.attach.finish(),
             identity,
             storage: self.storage,
             etcd,
@@ -117,10 +120,11 @@ impl Check<'_, '_> {
         let here = At::new(table.clone(), raw.span());
         let raw = raw.into_inner();
         if raw.mac.is_none()
+            && raw.bond.is_none()
             && raw.serial.is_none()
             && raw.uuid.is_none()
             && raw.asset_tag.is_none()
-            && !["mac", "serial", "uuid", "asset_tag"]
+            && !["mac", "bond", "serial", "uuid", "asset_tag"]
                 .iter()
                 .any(|part| self.findings.knows(&format!("{table}.{part}")))
         {
@@ -130,11 +134,14 @@ impl Check<'_, '_> {
                 "give its mac, serial, uuid or asset_tag (`ip link`, `dmidecode -s system-serial-number`)",
             );
         }
+        let mac = self.placed(&raw.mac, &format!("{table}.mac"), Rule::BadMac);
+        let attach = self.attach(raw.bond, raw.vlan, raw.nic, mac.as_ref(), &table);
         Draft {
             name: self.machine_name(&raw.name, &format!("{table}.name"), LONGEST_NAME),
             role: raw.profile.as_ref().and_then(|text| text.get_ref().parse().ok()),
             address: self.address(raw.address.as_ref(), &format!("{table}.address")),
-            mac: self.placed(&raw.mac, &format!("{table}.mac"), Rule::BadMac),
+            mac,
+            attach,
             serial: self.serial(&raw.serial, &format!("{table}.serial"), "system-serial-number"),
             uuid: self.uuid(&raw.uuid, &format!("{table}.uuid")),
             asset_tag: self.serial(&raw.asset_tag, &format!("{table}.asset_tag"), "chassis-asset-tag"),
@@ -213,7 +220,8 @@ impl Check<'_, '_> {
     pub fn nodes_together(&mut self, drafts: &[Draft], pools: &[PoolDraft]) {
         let names = drafts.iter().map(|draft| &draft.name).chain(pools.iter().map(|pool| &pool.name));
         self.unique("name", names);
-        self.unique("MAC address", drafts.iter().map(|draft| &draft.mac));
+        let macs: Vec<Placed<Mac>> = drafts.iter().flat_map(|draft| draft.attach.macs(&draft.mac)).collect();
+        self.unique("MAC address", macs.iter());
         self.unique("serial number", drafts.iter().map(|draft| &draft.serial));
         self.unique("UUID", drafts.iter().map(|draft| &draft.uuid));
         self.unique("asset tag", drafts.iter().map(|draft| &draft.asset_tag));

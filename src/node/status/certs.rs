@@ -75,15 +75,25 @@ pub fn validities(root: &Path) -> Vec<Validity> {
 fn validity_of(path: &Path) -> Option<(OffsetDateTime, OffsetDateTime)> {
     use std::io::Read as _;
     let name = path.file_name()?.to_str()?;
+    if !has_certificate(name) {
+        return None;
+    }
     let mut text = String::new();
-    let read = || std::fs::File::open(path).ok().map(|file| file.take(LIMIT));
+    std::fs::File::open(path).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
+    validity_in(name, text)
+}
+
+/// Whether a file of this name may hold a certificate.
+pub(crate) fn has_certificate(name: &str) -> bool {
+    name.ends_with(".kubeconfig") || name.ends_with(".pem") && !name.ends_with("-key.pem")
+}
+
+/// When the certificate in the text of a file of this name is good.
+pub(crate) fn validity_in(name: &str, mut text: String) -> Option<(OffsetDateTime, OffsetDateTime)> {
     if name.ends_with(".kubeconfig") {
-        read()?.read_to_string(&mut text).ok()?;
         let line = text.lines().find_map(|line| line.trim().strip_prefix("client-certificate-data:"))?;
         let bytes = base64::engine::general_purpose::STANDARD.decode(line.trim().trim_matches('"')).ok()?;
         text = String::from_utf8(bytes).ok()?;
-    } else if name.ends_with(".pem") && !name.ends_with("-key.pem") {
-        read()?.read_to_string(&mut text).ok()?;
     }
     // The kubelet keeps its key in the same file.
     let start = text.find("-----BEGIN CERTIFICATE-----")?;
