@@ -173,16 +173,18 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
         Outcome::Ready(done) => {
             done.notes.iter().for_each(|note| report.note(note));
             let findings = node::preflight::lines(&done.findings);
-            let list = &done.findings;
             let disks: Vec<String> =
                 done.disks.all().map(|(folder, disk)| format!("{folder} on {}", disk.name)).collect();
-            let text =
-                format!("this machine is {}; it will be installed: {}", done.node.name, disks.join(", "));
+            let text = format!(
+                "{findings}this machine is {}; it will be installed: {}",
+                done.node.name,
+                disks.join(", ")
+            );
             let verified = done.verified.is_some();
             let disk = &done.disks.system.name;
             (
                 done.node,
-                json!({ "files": done.files, "bytes": done.bytes, "verified": verified, "disk": disk }),
+                json!({ "files": done.files, "bytes": done.bytes, "verified": verified, "disk": disk, "findings": done.findings }),
                 text,
             )
         }

@@ -149,7 +149,8 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     let answer = disk_kickstart(&choice, &manifest.kernel_args)?;
     let chosen: Vec<&Disk> = choice.all().map(|(_, disk)| disk).collect();
     let subject = Subject { root, manifest: &manifest, found: &found, machine: &machine, disks: &chosen };
-    let findings = options.preflight.map(|hands| preflight::run(&subject, hands, progress)).unwrap_or_default();
+    let findings =
+        options.preflight.map(|hands| preflight::run(&subject, hands, progress)).unwrap_or_default();
     save(out, "preflight.json", &preflight::json(&findings)?)?;
     let verified = match options.check_medium {
         true => {
