@@ -125,7 +125,7 @@ fn what_is_wrong_is_told_with_its_line() {
 }
 
 /// Each fake says when it started and ended; `m1` comes up and stays, `m2` is installed.
-const SCRIPT: &str = r#"name=${serial%/*}; name=${name##*/m-}
+const SCRIPT: &str = r#"for a; do case $a in file,id=firmware,path=*) name=${a%/*}; name=${name##*/m-} ;; esac; done
 note() { echo "$name $1" >>"$here/order"; }
 case $name in
 m1) greet; printf 'm1 login: ' >>"$serial"; sleep 0.3; note up

@@ -121,6 +121,8 @@ struct Watch<'a> {
     failed: Option<(Failure, Instant)>,
     /// Whether a picture has been taken.
     pictured: bool,
+    /// Whether QEMU has been killed already.
+    cut: bool,
 }
 
 /// Watches a started machine to its end.
@@ -144,6 +146,7 @@ pub fn watch(
         ended: Ended::default(),
         failed: None,
         pictured: false,
+        cut: false,
     };
     monitor.start();
     while !monitor.closed() {
@@ -159,6 +162,7 @@ pub fn watch(
             Act::End => break,
             Act::Cut => {
                 let _ = running.child.kill();
+                watch.cut = true;
                 break;
             }
         }
@@ -280,7 +284,7 @@ impl Watch<'_> {
     /// Takes the picture, ends QEMU, reads what is left.
     fn end(&mut self, running: &mut Running, monitor: &mut Monitor) -> Result<()> {
         let mut patience = PATIENCE;
-        if !monitor.closed() {
+        if !monitor.closed() && !self.cut {
             if self.failed.is_some() || self.manner.always && !self.pictured {
                 self.picture(monitor)?;
                 patience = PATIENCE_PICTURE;

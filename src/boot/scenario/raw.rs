@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use crate::boot::disk::{self, Bus, Disk, Format};
 use crate::boot::hardware::{NicModel, Rtc};
-use crate::boot::install::phase::{After, Cut, Ending};
+use crate::boot::install::phase::{After, Cut, Ending, duration};
 use crate::boot::machine::Order;
 use crate::boot::spec::{Accel, Attach, Firmware};
 use crate::cluster::types::{Mac, SystemUuid};
@@ -194,9 +194,7 @@ pub struct Seconds(pub Duration);
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
-        crate::boot::install::phase::duration(&seconds.to_string())
-            .map(Self)
-            .map_err(serde::de::Error::custom)
+        duration(&seconds.to_string()).map(Self).map_err(serde::de::Error::custom)
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::boot::disk::Disk;
 use crate::boot::hardware::{Hardware, Nic, Rtc};
-use crate::boot::install::phase::{Cut, CutFrom};
-use crate::boot::install::{Alone, InstallOutcome, InstallSpec, Usual, install, report as results};
+use crate::boot::install::phase::{Cut, CutFrom, duration};
+use crate::boot::install::{Alone, Down, InstallOutcome, InstallSpec, Usual, install, report as results};
 use crate::boot::junit::{self, Case};
 use crate::boot::{Failure, Order};
 use crate::error::{Class, Error, IoContext, Result};
@@ -24,7 +24,7 @@ pub enum Expect {
 /// Arguments of an install.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Install")]
-pub struct Args {
+pub struct InstallArgs {
     /// Install the machine: the medium runs, resets the machine, which then boots from its disk to a login prompt
     #[arg(long, conflicts_with = "scenario")]
     pub install: bool,
@@ -48,13 +48,13 @@ pub struct Args {
     #[arg(long, requires = "install")]
     pub medium_stays: bool,
     /// Cut the power so many seconds after the kernel's first line, then start again with the medium
-    #[arg(long, value_name = "SECONDS", value_parser = crate::boot::install::phase::duration, requires = "install")]
+    #[arg(long, value_name = "SECONDS", value_parser = duration, requires = "install")]
     pub power_cut: Vec<Duration>,
     /// Cut the power at a step of the installer; STEP is how its name begins
     #[arg(long, value_name = "STEP+SECONDS", requires = "install")]
     pub power_cut_at: Vec<Cut>,
     /// How long a machine that is up is left running before its picture is taken and it goes down
-    #[arg(long, value_name = "SECONDS", value_parser = crate::boot::install::phase::duration, requires = "install")]
+    #[arg(long, value_name = "SECONDS", value_parser = duration, requires = "install")]
     pub settle: Option<Duration>,
     /// Its SMBIOS asset tag
     #[arg(long, value_name = "TAG", requires = "install")]
@@ -122,8 +122,7 @@ pub fn print(spec: &InstallSpec, outcome: &InstallOutcome, report: &Report) {
         let verdict = if phase.failure.is_none() { "pass" } else { "fail" };
         let ending = serde_json::to_value(phase.ending).ok();
         let ending = ending.as_ref().and_then(serde_json::Value::as_str).unwrap_or("given up").to_owned();
-        let down =
-            if phase.down == Some(crate::boot::install::phase::Down::Killed) { ", killed" } else { "" };
+        let down = if phase.down == Some(Down::Killed) { ", killed" } else { "" };
         report.data(&format!(
             "{verdict}: {} {}: {ending}{down}, {:.1} s ({})\n",
             spec.name,

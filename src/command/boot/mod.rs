@@ -82,9 +82,9 @@ pub struct Args {
     #[arg(long)]
     pub keep: bool,
     #[command(flatten)]
-    install: install::Args,
+    install: install::InstallArgs,
     #[command(flatten)]
-    scenario: scenario::Args,
+    scenario: scenario::ScenarioArgs,
 }
 
 /// Lines of the log that are shown after a failure.

@@ -13,7 +13,7 @@ use crate::report::Report;
 /// Arguments of a scenario.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Scenario")]
-pub struct Args {
+pub struct ScenarioArgs {
     /// Run the machines of this file (docs/boot-testing.md) in place of one medium
     #[arg(long, value_name = "FILE", conflicts_with = "medium")]
     pub scenario: Option<PathBuf>,
