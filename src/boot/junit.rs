@@ -1,49 +1,83 @@
-//! JUnit XML, as CI systems read it, and the JSON result. Texts come from a guest, so all of them are escaped and what XML 1.0
-//! §2.2 does not allow is replaced.
+//! JUnit XML, as CI systems read it, and the JSON result of a boot. Texts come from a guest, so all of them are escaped and what
+//! XML 1.0 §2.2 does not allow is replaced.
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{BootOutcome, BootSpec};
+use super::{BootOutcome, BootSpec, Failure};
 
-/// One test suite with one case a boot.
-pub fn junit(suite: &str, runs: &[(&BootSpec, &BootOutcome)]) -> String {
-    let failures = runs.iter().filter(|(_, outcome)| !outcome.passed()).count();
-    let seconds: f64 = runs.iter().map(|(_, outcome)| outcome.seconds).sum();
+/// One test case.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its class: a medium or a machine.
+    pub class: String,
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Why it was not run.
+    pub skipped: Option<String>,
+    /// What was printed last.
+    pub output: String,
+}
+
+/// A test suite.
+pub fn suite(name: &str, cases: &[Case]) -> String {
+    let failures = cases.iter().filter(|case| case.failure.is_some()).count();
+    let skipped = cases.iter().filter(|case| case.skipped.is_some()).count();
+    let seconds: f64 = cases.iter().map(|case| case.seconds).sum();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         out,
-        "<testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" time=\"{seconds:.3}\">",
-        escape(suite),
-        runs.len()
+        "<testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{seconds:.3}\">",
+        escape(name),
+        cases.len()
     );
-    for (spec, outcome) in runs {
-        let medium = spec.medium.file_name().unwrap_or(spec.medium.as_os_str()).to_string_lossy();
+    for case in cases {
         let _ = writeln!(
             out,
-            "  <testcase classname=\"{}\" name=\"{}-{}\" time=\"{:.3}\">",
-            escape(&medium),
-            spec.firmware.as_str(),
-            spec.attach.as_str(),
-            outcome.seconds
+            "  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\">",
+            escape(&case.class),
+            escape(&case.name),
+            case.seconds
         );
-        if let Some(failure) = &outcome.failure {
-            let kind = serde_json::to_value(failure.kind).ok();
-            let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-            let _ = writeln!(out, "    <failure type=\"{kind}\" message=\"{}\"/>", escape(&failure.message));
+        if let Some(failure) = &case.failure {
+            let (kind, message) = (failure.kind.as_str(), escape(&failure.message));
+            let _ = writeln!(out, "    <failure type=\"{kind}\" message=\"{message}\"/>");
         }
-        let _ = writeln!(out, "    <system-out>{}</system-out>", escape(&outcome.last_lines.join("\n")));
+        if let Some(why) = &case.skipped {
+            let _ = writeln!(out, "    <skipped message=\"{}\"/>", escape(why));
+        }
+        let _ = writeln!(out, "    <system-out>{}</system-out>", escape(&case.output));
         out += "  </testcase>\n";
     }
     out += "</testsuite>\n";
     out
 }
 
+/// One test suite with one case a boot.
+pub fn junit(name: &str, runs: &[(&BootSpec, &BootOutcome)]) -> String {
+    let case = |(spec, outcome): &(&BootSpec, &BootOutcome)| Case {
+        class: spec.medium.file_name().unwrap_or(spec.medium.as_os_str()).to_string_lossy().into_owned(),
+        name: format!("{}-{}", spec.firmware.as_str(), spec.attach.as_str()),
+        seconds: outcome.seconds,
+        failure: outcome.failure.clone(),
+        skipped: None,
+        output: outcome.last_lines.join("\n"),
+    };
+    suite(name, &runs.iter().map(case).collect::<Vec<_>>())
+}
+
+/// The stages as one object.
+pub fn stages(stages: &[super::StageTime]) -> Value {
+    stages.iter().map(|time| (time.stage.as_str().to_owned(), json!(time.seconds))).collect()
+}
+
 /// The result of one boot.
 pub fn json(spec: &BootSpec, outcome: &BootOutcome) -> Value {
-    let stages: serde_json::Map<String, Value> =
-        outcome.stages.iter().map(|time| (time.stage.as_str().to_owned(), json!(time.seconds))).collect();
     json!({
         "medium": spec.medium,
         "firmware": spec.firmware.as_str(),
@@ -54,7 +88,7 @@ pub fn json(spec: &BootSpec, outcome: &BootOutcome) -> Value {
         "report": outcome.report,
         "shutdown": outcome.shutdown,
         "seconds": outcome.seconds,
-        "stages": stages,
+        "stages": stages(&outcome.stages),
         "accel": outcome.accel,
         "firmware_file": outcome.firmware_file,
         "last_lines": if outcome.passed() { &[][..] } else { &outcome.last_lines[..] },

@@ -95,6 +95,11 @@ impl Monitor {
         self.send(&json!({"execute": "screendump", "arguments": {"filename": file, "format": "png"}}));
     }
 
+    /// Presses the power button.
+    pub fn power_down(&mut self) {
+        self.send(&json!({"execute": "system_powerdown"}));
+    }
+
     /// Asks QEMU to end.
     pub fn quit(&mut self) {
         self.send(&json!({"execute": "quit"}));

@@ -1,4 +1,4 @@
-//! What the guest prints: lines without terminal control, the stage they show, and the words that mean failure.
+//! What the guest prints, as lines without terminal control. What the lines mean is the business of `stage`.
 //!
 //! Output comes from loaders that draw boxes with cursor jumps, and from kernels that interleave. So control sequences go,
 //! a cursor jump ends a line, and every bound is fixed: a line, the lines kept, the log as a whole.
@@ -13,121 +13,6 @@ const LINE_LIMIT: usize = 16 << 10;
 const KEPT: usize = 60;
 /// Longest log. A guest that prints more is out of order.
 pub const LOG_LIMIT: u64 = 64 << 20;
-
-/// How far the machine has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// SeaBIOS or OVMF.
-    Firmware,
-    /// isolinux, shim or GRUB.
-    Loader,
-    /// Linux, up to its first program.
-    Kernel,
-    /// The installer, or what stands in for it.
-    Installer,
-}
-
-impl Stage {
-    /// All stages in order.
-    pub const ALL: [Stage; 4] = [Stage::Firmware, Stage::Loader, Stage::Kernel, Stage::Installer];
-
-    /// The word in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Stage::Firmware => "firmware",
-            Stage::Loader => "loader",
-            Stage::Kernel => "kernel",
-            Stage::Installer => "installer",
-        }
-    }
-}
-
-/// Words that show that a stage has been reached.
-const SIGNS: [(Stage, &[&str]); 3] = [
-    (
-        Stage::Installer,
-        &["KILN-STANDIN", "kiln STAND-IN", "Run /init as init process", "dracut", "anaconda", "systemd[1]: "],
-    ),
-    (Stage::Kernel, &["Linux version ", "EFI stub:", "Booting the kernel"]),
-    (
-        Stage::Loader,
-        &[
-            "ISOLINUX ",
-            "SYSLINUX ",
-            "GRUB ",
-            "BdsDxe: starting Boot",
-            "Booting from DVD/CD",
-            "Booting from Hard Disk",
-        ],
-    ),
-];
-
-/// The stage that a line shows, if any.
-pub fn stage_of(line: &str) -> Option<Stage> {
-    SIGNS.iter().find(|(_, words)| words.iter().any(|word| line.contains(word))).map(|&(stage, _)| stage)
-}
-
-/// A sign of failure: the words, the last stage in which they mean it, and what it is.
-const FAILURES: [(&str, Stage, &str); 14] = [
-    (
-        "bad shim signature",
-        Stage::Loader,
-        "GRUB refused the kernel: its signature does not hold (bad shim signature)",
-    ),
-    (
-        "Security Violation",
-        Stage::Loader,
-        "shim refused the boot loader: its signature does not hold (Security Violation)",
-    ),
-    (
-        "Access Denied",
-        Stage::Loader,
-        "the firmware refused the boot loader: it is not signed for Secure Boot (Access Denied)",
-    ),
-    ("No bootable device", Stage::Loader, "the firmware found nothing to boot (No bootable device)"),
-    (
-        "No bootable option or device",
-        Stage::Loader,
-        "the firmware found nothing to boot (No bootable option or device)",
-    ),
-    ("Boot failed: ", Stage::Firmware, "the firmware could not boot the medium (Boot failed)"),
-    (
-        "Could not find kernel image",
-        Stage::Loader,
-        "the loader did not find the kernel (Could not find kernel image)",
-    ),
-    ("Failed to load ldlinux", Stage::Loader, "isolinux did not find its own files (Failed to load ldlinux)"),
-    (
-        "you need to load the kernel first",
-        Stage::Loader,
-        "GRUB did not find the kernel (you need to load the kernel first)",
-    ),
-    (
-        "Initramfs unpacking failed",
-        Stage::Installer,
-        "the kernel could not unpack an initrd (Initramfs unpacking failed)",
-    ),
-    ("Kernel panic", Stage::Installer, "the kernel panicked (Kernel panic)"),
-    (
-        "dracut-initqueue timeout",
-        Stage::Installer,
-        "the installer's initrd waited in vain (dracut-initqueue timeout)",
-    ),
-    ("Entering emergency mode", Stage::Installer, "the installer's initrd gave up (Entering emergency mode)"),
-    ("Pane is dead", Stage::Installer, "the installer crashed (Pane is dead)"),
-];
-
-/// The kernel's check of its timer counts QEMU's ticks against a busy loop: on a host without time to spare QEMU is late
-/// and the kernel panics. That says nothing about the medium.
-pub fn starved(line: &str) -> bool {
-    line.contains("IO-APIC + timer doesn't work")
-}
-
-/// What a line says went wrong, if it does so at this stage.
-pub fn failure_of(line: &str, stage: Stage) -> Option<&'static str> {
-    FAILURES.iter().find(|(words, last, _)| stage <= *last && line.contains(words)).map(|&(.., what)| what)
-}
 
 /// A growing file that the guest writes, read as lines.
 #[derive(Debug)]
@@ -292,39 +177,6 @@ mod tests {
         }
         let kept = last.into_lines();
         assert_eq!((kept.len(), &*kept[0], &*kept[59]), (60, "940", "999"));
-    }
-
-    #[test]
-    fn stages_are_recognised() {
-        for (line, stage) in [
-            ("ISOLINUX 6.04 EDD", Some(Stage::Loader)),
-            ("BdsDxe: starting Boot0001 \"UEFI QEMU DVD-ROM\"", Some(Stage::Loader)),
-            ("BdsDxe: loading Boot0001", None),
-            ("[    0.000000] Linux version 6.1.0-49-amd64", Some(Stage::Kernel)),
-            ("EFI stub: UEFI Secure Boot is enabled.", Some(Stage::Kernel)),
-            ("[    1.9] Run /init as init process", Some(Stage::Installer)),
-            ("nothing", None),
-        ] {
-            assert_eq!(stage_of(line), stage, "{line}");
-        }
-    }
-
-    #[test]
-    fn signs_of_failure_count_only_where_they_mean_it() {
-        let denied = "BdsDxe: failed to load Boot0001: Access Denied";
-        assert!(failure_of(denied, Stage::Firmware).is_some());
-        assert!(failure_of("sshd: Access Denied", Stage::Installer).is_none());
-        assert!(failure_of("[    2.1] Kernel panic - not syncing: no init", Stage::Kernel).is_some());
-        assert!(failure_of("error: bad shim signature.", Stage::Loader).is_some());
-        assert!(failure_of("all is well", Stage::Loader).is_none());
-    }
-
-    #[test]
-    fn a_starved_host_is_told_from_a_panic() {
-        assert!(starved(
-            "[ 0.0] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug"
-        ));
-        assert!(!starved("[ 0.0] Kernel panic - not syncing: VFS: Unable to mount root fs"));
     }
 
     #[test]

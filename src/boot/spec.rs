@@ -1,13 +1,15 @@
 //! What to boot, how, and for how long.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::hardware::{Hardware, Nic};
 use crate::cluster::types::{Mac, SystemUuid};
 use crate::error::{Error, Result};
 
 /// Firmware of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Firmware {
     /// SeaBIOS, QEMU's own.
     Bios,
@@ -32,7 +34,8 @@ impl Firmware {
 }
 
 /// How the medium is plugged in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Attach {
     /// As a disc in a SATA drive.
     Cd,
@@ -54,7 +57,8 @@ impl Attach {
 }
 
 /// What executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Accel {
     /// QEMU's translator: slower, works everywhere.
     #[default]
@@ -78,6 +82,13 @@ pub struct Limits {
     pub power_off: Duration,
     /// What is still read after a sign of failure, so that the log tells more.
     pub linger: Duration,
+}
+
+impl Limits {
+    /// For a phase of an install: Anaconda takes its time under TCG.
+    pub fn install() -> Self {
+        Self { total: Duration::from_secs(1800), ..Self::default() }
+    }
 }
 
 impl Default for Limits {
@@ -162,32 +173,38 @@ impl BootSpec {
         }
     }
 
+    /// The machine that is meant.
+    pub(super) fn hardware(&self) -> Hardware {
+        let mut hardware = Hardware::new(self.firmware);
+        hardware.memory = self.memory;
+        hardware.cpus = self.cpus;
+        hardware.nics = self.mac.map(Nic::new).into_iter().collect();
+        hardware.serial.clone_from(&self.serial);
+        hardware.uuid.clone_from(&self.uuid);
+        hardware
+    }
+
     /// Checks what can be told before anything is started.
     pub(super) fn check(&self) -> Result<()> {
-        let metadata = std::fs::metadata(&self.medium).map_err(|e| {
-            let missing = e.kind() == std::io::ErrorKind::NotFound;
-            if missing {
-                Error::input(format!("the medium {} does not exist", self.medium.display()))
-                    .hint("name the file that `kiln build` wrote")
-            } else {
-                Error::io("opening", &self.medium, e)
-            }
-        })?;
-        if metadata.is_dir() {
-            return Err(Error::input(format!("the medium {} is a folder", self.medium.display()))
-                .hint("name an ISO or disk image"));
-        }
-        if self.memory < 64 || self.cpus == 0 {
-            return Err(Error::input("a machine needs at least 64 MiB of memory and one processor"));
-        }
-        if let Some(serial) = &self.serial
-            && (serial.is_empty()
-                || serial.len() > 64
-                || !serial.chars().all(|c| c.is_ascii_graphic() || c == ' '))
-        {
-            return Err(Error::input(format!("the serial number {serial:?} cannot be put into SMBIOS"))
-                .hint("use 1 to 64 printable ASCII characters"));
-        }
-        Ok(())
+        check_medium(&self.medium)?;
+        self.hardware().check()
     }
+}
+
+/// A medium is a file that is there.
+pub(super) fn check_medium(medium: &Path) -> Result<()> {
+    let metadata = std::fs::metadata(medium).map_err(|e| {
+        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        if missing {
+            Error::input(format!("the medium {} does not exist", medium.display()))
+                .hint("name the file that `kiln build` wrote")
+        } else {
+            Error::io("opening", medium, e)
+        }
+    })?;
+    if metadata.is_dir() {
+        return Err(Error::input(format!("the medium {} is a folder", medium.display()))
+            .hint("name an ISO or disk image"));
+    }
+    Ok(())
 }

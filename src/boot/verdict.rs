@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::serial::Stage;
 use super::spec::{BootSpec, Firmware};
+use super::stage::Stage;
+use super::watch::Ended;
 
 /// What introduces a verdict on the serial port.
 pub const MARKER: &str = "KILN-STANDIN-VERDICT ";
@@ -81,6 +82,35 @@ pub enum FailureKind {
     Emulator,
     /// The guest printed without end.
     Flood,
+    /// A phase ended in another way than it was to.
+    Unexpected,
+    /// A text that was to be printed was not.
+    Unseen,
+    /// A disk that was to stay as it is has changed.
+    Changed,
+}
+
+impl FailureKind {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureKind::Guest => "guest",
+            FailureKind::Printed => "printed",
+            FailureKind::Starved => "starved",
+            FailureKind::Timeout => "timeout",
+            FailureKind::Silent => "silent",
+            FailureKind::NoVerdict => "no-verdict",
+            FailureKind::BadVerdict => "bad-verdict",
+            FailureKind::Contradiction => "contradiction",
+            FailureKind::Ending => "ending",
+            FailureKind::Mismatch => "mismatch",
+            FailureKind::Emulator => "emulator",
+            FailureKind::Flood => "flood",
+            FailureKind::Unexpected => "unexpected",
+            FailureKind::Unseen => "unseen",
+            FailureKind::Changed => "changed",
+        }
+    }
 }
 
 /// A failed boot: kind and one sentence.
@@ -106,10 +136,6 @@ pub struct Heard {
     pub port: Vec<Result<GuestReport, String>>,
     /// Reports after the serial marker.
     pub marked: Vec<Result<GuestReport, String>>,
-    /// QEMU's reason for the machine's end.
-    pub shutdown: Option<String>,
-    /// Whether the guest reported a panic to QEMU.
-    pub panicked: bool,
 }
 
 impl Heard {
@@ -143,7 +169,7 @@ impl Heard {
     ///
     /// # Errors
     /// The failure.
-    pub fn judge(&self, spec: &BootSpec, stage: Stage) -> Result<GuestReport, Failure> {
+    pub fn judge(&self, spec: &BootSpec, stage: Stage, ended: &Ended) -> Result<GuestReport, Failure> {
         // The serial port mixes writers, so a garbled line there counts only where the port was silent.
         if let Some(Err(why)) = self.port.iter().find(|report| report.is_err()) {
             return Err(Failure::new(
@@ -152,7 +178,7 @@ impl Heard {
             ));
         }
         let Some(report) = self.report() else {
-            return Err(self.silent(stage));
+            return Err(self.silent(stage, ended));
         };
         let words = |r: &GuestReport| (r.verdict, r.node.clone());
         if let Some(other) =
@@ -168,42 +194,45 @@ impl Heard {
             let message = report.message.as_deref().unwrap_or("no reason given");
             return Err(Failure::new(FailureKind::Guest, format!("the guest failed at {stage}: {message}")));
         }
-        self.ending()?;
+        ending(ended)?;
         matches_request(report, spec)?;
         Ok(report.clone())
     }
 
-    fn silent(&self, stage: Stage) -> Failure {
+    fn silent(&self, stage: Stage, ended: &Ended) -> Failure {
         if let Some(Err(why)) = self.marked.first() {
             let message = format!("the guest's verdict cannot be read: {why}");
             return Failure::new(FailureKind::BadVerdict, message);
         }
-        let end = match self.shutdown.as_deref() {
-            _ if self.panicked => "panicked",
-            Some("guest-shutdown") => "powered off",
-            Some("guest-reset") => "was reset",
-            Some("guest-panic") => "panicked",
-            Some(_) => "was ended from outside",
-            None => {
-                let message = format!("QEMU ended by itself at the {} stage", stage.as_str());
-                return Failure::new(FailureKind::Emulator, message);
-            }
+        let Some(end) = how(ended) else {
+            let message = format!("QEMU ended by itself at the {} stage", stage.as_str());
+            return Failure::new(FailureKind::Emulator, message);
         };
         let message = format!("the machine {end} at the {} stage without a verdict", stage.as_str());
         Failure::new(FailureKind::NoVerdict, message)
     }
+}
 
-    fn ending(&self) -> Result<(), Failure> {
-        let fail = |message: &str| Err(Failure::new(FailureKind::Ending, message));
-        match self.shutdown.as_deref() {
-            _ if self.panicked => fail("the guest said pass, and panicked"),
-            Some("guest-shutdown") => Ok(()),
-            Some("guest-reset") => {
-                fail("the guest said pass, and reset the machine instead of powering it off")
-            }
-            Some(reason) => fail(&format!("the guest said pass, and ended by {reason}, not by powering off")),
-            None => fail("the guest said pass, and QEMU ended without the guest powering off"),
-        }
+/// What a machine did in the end; none if QEMU ended by itself.
+pub fn how(ended: &Ended) -> Option<&'static str> {
+    Some(match ended.shutdown.as_deref() {
+        _ if ended.panicked => "panicked",
+        Some("guest-shutdown") => "powered off",
+        Some("guest-reset") => "was reset",
+        Some("guest-panic") => "panicked",
+        Some(_) => "was ended from outside",
+        None => return None,
+    })
+}
+
+fn ending(ended: &Ended) -> Result<(), Failure> {
+    let fail = |message: &str| Err(Failure::new(FailureKind::Ending, message));
+    match ended.shutdown.as_deref() {
+        _ if ended.panicked => fail("the guest said pass, and panicked"),
+        Some("guest-shutdown") => Ok(()),
+        Some("guest-reset") => fail("the guest said pass, and reset the machine instead of powering it off"),
+        Some(reason) => fail(&format!("the guest said pass, and ended by {reason}, not by powering off")),
+        None => fail("the guest said pass, and QEMU ended without the guest powering off"),
     }
 }
 

@@ -9,15 +9,23 @@ fn spec(firmware: Firmware) -> BootSpec {
     BootSpec::new("/m.iso", firmware, Attach::Cd, "/w")
 }
 
-fn heard(port: &[&str], serial: &[&str], shutdown: Option<&str>) -> Heard {
-    let mut heard = Heard { shutdown: shutdown.map(str::to_owned), ..Heard::default() };
-    port.iter().for_each(|line| heard.port_line(&line.replace('\n', "")));
-    serial.iter().for_each(|line| heard.serial_line(&line.replace('\n', "")));
-    heard
+struct Run(Heard, Ended);
+
+impl Run {
+    fn judge(&self, spec: &BootSpec, stage: Stage) -> Result<GuestReport, Failure> {
+        self.0.judge(spec, stage, &self.1)
+    }
 }
 
-fn kind(heard: &Heard, spec: &BootSpec) -> FailureKind {
-    heard.judge(spec, Stage::Kernel).unwrap_err().kind
+fn heard(port: &[&str], serial: &[&str], shutdown: Option<&str>) -> Run {
+    let mut heard = Heard::default();
+    port.iter().for_each(|line| heard.port_line(&line.replace('\n', "")));
+    serial.iter().for_each(|line| heard.serial_line(&line.replace('\n', "")));
+    Run(heard, Ended { shutdown: shutdown.map(str::to_owned), panicked: false })
+}
+
+fn kind(run: &Run, spec: &BootSpec) -> FailureKind {
+    run.judge(spec, Stage::Kernel).unwrap_err().kind
 }
 
 #[test]
@@ -32,7 +40,7 @@ fn pass_needs_the_word_and_the_power_off() {
         }
     }
     let mut panicked = heard(&[PASS], &[], Some("guest-shutdown"));
-    panicked.panicked = true;
+    panicked.1.panicked = true;
     assert_eq!(kind(&panicked, &uefi), FailureKind::Ending);
 }
 

@@ -1,14 +1,15 @@
-//! Watches a running machine until it ends or must be ended, then has it judged.
+//! Watches a running machine until its goal is reached, it ends by itself, or it must be ended. What is a success is the goal's to say.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
+use super::console::{Console, News, StageTime, seconds};
 use super::machine::{Machine, Running};
 use super::qmp::{Message, Monitor};
-use super::serial::{self, LOG_LIMIT, Last, Stage, Tail};
-use super::verdict::{Failure, FailureKind, GuestReport, Heard};
+use super::serial::LOG_LIMIT;
+use super::spec::Limits;
+use super::stage::{self, Course, Stage};
+use super::verdict::{Failure, FailureKind};
 use crate::error::{Error, IoContext, Result};
 use crate::progress::Progress;
 
@@ -16,102 +17,165 @@ use crate::progress::Progress;
 const TICK: Duration = Duration::from_millis(50);
 /// How long QEMU may take to end when told to, or when its monitor has closed; then it is killed.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// With a picture to be taken before.
+const PATIENCE_PICTURE: Duration = Duration::from_secs(20);
 
-/// How long a stage took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct StageTime {
-    /// The stage.
-    pub stage: Stage,
-    /// From its first sign to the next one's, in seconds.
-    pub seconds: f64,
+/// What is to be done with the machine now.
+#[derive(Debug)]
+pub enum Act {
+    /// Nothing.
+    Watch,
+    /// A stage has been reached that no word of the firmware or kernel shows.
+    Reach(Stage),
+    /// A picture is taken of its screen, now and not at the end.
+    Picture,
+    /// The power button is pressed.
+    PowerDown,
+    /// Its power is cut: QEMU is killed, and nothing that it holds in memory is written.
+    Cut,
+    /// It is ended.
+    End,
+    /// It has failed, and is ended.
+    Fail(Failure),
 }
 
-/// What came of a boot.
-#[derive(Debug, Clone)]
-pub struct BootOutcome {
-    /// Why it failed; none means it passed.
-    pub failure: Option<Failure>,
-    /// The guest's report, if it gave one.
-    pub report: Option<GuestReport>,
-    /// QEMU's reason for the machine's end.
+/// How a machine went off, as QEMU's monitor tells it.
+#[derive(Debug, Clone, Default)]
+pub struct Ended {
+    /// QEMU's reason.
     pub shutdown: Option<String>,
-    /// The stages seen, in order.
+    /// Whether the guest reported a panic to QEMU.
+    pub panicked: bool,
+}
+
+/// What is minded of a running machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heed {
+    /// Words that mean failure.
+    pub words: bool,
+    /// Silence.
+    pub silence: bool,
+    /// The time for the whole.
+    pub total: bool,
+}
+
+impl Heed {
+    /// Everything.
+    pub const ALL: Heed = Heed { words: true, silence: true, total: true };
+    /// What matters has been said: a guest may log what it likes on its way down.
+    pub const SETTLED: Heed = Heed { words: false, silence: false, total: true };
+    /// It runs, and is kept running for others.
+    pub const STAYS: Heed = Heed { words: true, silence: false, total: false };
+}
+
+/// What a machine is watched for.
+pub trait Goal {
+    /// A line of the guest's serial port.
+    fn serial(&mut self, line: &str);
+    /// A line of the port `kiln.verdict`.
+    fn port(&mut self, line: &str);
+    /// What is to be minded now.
+    fn heed(&self) -> Heed;
+    /// Looks at the whole; called after each look at the logs.
+    fn act(&mut self, console: &Console, ended: &Ended) -> Act;
+}
+
+/// How a machine is watched.
+#[derive(Debug)]
+pub struct Manner<'a> {
+    /// Longest times.
+    pub limits: Limits,
+    /// What the machine may boot.
+    pub course: Course,
+    /// Where a picture of the screen is put.
+    pub screenshot: Option<&'a Path>,
+    /// Whether a picture is taken of a success too.
+    pub always: bool,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Watched {
+    /// Why it was ended; none if it ended by itself or its goal was reached.
+    pub failure: Option<Failure>,
+    /// How it went off.
+    pub ended: Ended,
+    /// The stages, in order.
     pub stages: Vec<StageTime>,
-    /// The whole run in seconds.
+    /// The last of them.
+    pub stage: Stage,
+    /// From start to end.
     pub seconds: f64,
-    /// `tcg` or `kvm`.
-    pub accel: &'static str,
-    /// The UEFI code used; none for BIOS.
-    pub firmware_file: Option<PathBuf>,
     /// The last lines that firmware and guest printed.
     pub last_lines: Vec<String>,
 }
 
-impl BootOutcome {
-    /// Whether the boot passed.
-    pub fn passed(&self) -> bool {
-        self.failure.is_none()
-    }
-
-    /// The node that the guest found itself to be.
-    pub fn node(&self) -> Option<&str> {
-        self.report.as_ref().and_then(|report| report.node.as_deref())
-    }
-}
-
 struct Watch<'a> {
     machine: &'a Machine<'a>,
+    manner: &'a Manner<'a>,
+    goal: &'a mut dyn Goal,
     progress: &'a dyn Progress,
-    serial: Tail,
-    firmware: Tail,
-    port: Tail,
-    heard: Heard,
-    last: Last,
-    stages: Vec<(Stage, Instant)>,
-    /// When something was last printed.
-    printed: Instant,
-    /// When the verdict came.
-    verdict: Option<Instant>,
+    console: Console,
+    ended: Ended,
     /// A failure that ends the run, and when it was seen.
     failed: Option<(Failure, Instant)>,
+    /// Whether a picture has been taken.
+    pictured: bool,
+    /// Whether QEMU has been killed already.
+    cut: bool,
 }
 
 /// Watches a started machine to its end.
-pub fn watch(machine: &Machine<'_>, mut running: Running, progress: &dyn Progress) -> Result<BootOutcome> {
+pub fn watch(
+    machine: &Machine<'_>,
+    mut running: Running,
+    manner: &Manner<'_>,
+    goal: &mut dyn Goal,
+    progress: &dyn Progress,
+) -> Result<Watched> {
     let started = Instant::now();
-    let stream = running.monitor.try_clone().at("connecting to QEMU for", &machine.spec.medium)?;
+    let stream = running.monitor.try_clone().at("connecting to QEMU for", &machine.files.stderr)?;
     let mut monitor = Monitor::new(stream);
+    let console = Console::new(&machine.files, manner.course);
     let mut watch = Watch {
         machine,
+        manner,
+        goal,
         progress,
-        serial: Tail::new(&machine.files.serial),
-        firmware: Tail::new(&machine.files.firmware),
-        port: Tail::new(&machine.files.verdict),
-        heard: Heard::default(),
-        last: Last::default(),
-        stages: vec![(Stage::Firmware, started)],
-        printed: started,
-        verdict: None,
+        console,
+        ended: Ended::default(),
         failed: None,
+        pictured: false,
+        cut: false,
     };
     monitor.start();
     while !monitor.closed() {
         watch.messages(monitor.wait(TICK));
         watch.logs()?;
+        if machine.hold && watch.ended.shutdown.is_some() {
+            break;
+        }
+        match watch.act() {
+            Act::Watch | Act::Reach(_) | Act::Fail(_) => {}
+            Act::Picture => watch.picture(&mut monitor)?,
+            Act::PowerDown => monitor.power_down(),
+            Act::End => break,
+            Act::Cut => {
+                let _ = running.child.kill();
+                watch.cut = true;
+                break;
+            }
+        }
         watch.limits(started);
-        if watch.ends() {
+        if watch.over() {
             break;
         }
     }
     watch.end(&mut running, &mut monitor)?;
-    watch.outcome(started)
+    Ok(watch.result(started))
 }
 
 impl Watch<'_> {
-    fn stage(&self) -> Stage {
-        self.stages.last().map_or(Stage::Firmware, |&(stage, _)| stage)
-    }
-
     fn fail(&mut self, kind: FailureKind, message: impl Into<String>) {
         if self.failed.is_none() {
             self.failed = Some((Failure::new(kind, message), Instant::now()));
@@ -126,9 +190,9 @@ impl Watch<'_> {
                     match message {
                         // The first reason counts: what follows is QEMU clearing up.
                         Message::Shutdown(reason) => {
-                            self.heard.shutdown.get_or_insert(reason);
+                            self.ended.shutdown.get_or_insert(reason);
                         }
-                        Message::Panicked => self.heard.panicked = true,
+                        Message::Panicked => self.ended.panicked = true,
                         Message::Refused(why) => self.progress.warn(&format!("QEMU: {why}")),
                         Message::Greeting | Message::Done | Message::Other(_) => {}
                     }
@@ -137,72 +201,66 @@ impl Watch<'_> {
         }
     }
 
+    fn act(&mut self) -> Act {
+        let act = self.goal.act(&self.console, &self.ended);
+        match &act {
+            Act::Reach(stage) => {
+                if self.console.reach(*stage) {
+                    self.progress.step(&format!("{} reached", stage.as_str()));
+                }
+            }
+            Act::Fail(failure) => self.fail(failure.kind, failure.message.clone()),
+            _ => {}
+        }
+        act
+    }
+
     fn logs(&mut self) -> Result<()> {
-        let files = &self.machine.files;
-        let firmware = self.firmware.poll().at("reading", &files.firmware)?;
-        let serial = self.serial.poll().at("reading", &files.serial)?;
-        let port = self.port.poll().at("reading", &files.verdict)?;
-        // SeaBIOS's debug log is long; what it boots from, and that it cannot, is what matters.
-        for line in firmware.iter().filter(|line| line.to_ascii_lowercase().contains("boot")).chain(&serial) {
-            self.line(line);
-        }
-        // SeaBIOS's debug log must not pose as the guest: a verdict is taken from the guest's own ports only.
-        serial.iter().for_each(|line| self.heard.serial_line(line));
-        port.iter().for_each(|line| self.heard.port_line(line));
-        let partial = self.serial.partial();
+        let news = self.console.poll()?;
+        self.take(&news);
+        let partial = self.console.partial();
         self.signs(&partial);
-        if self.verdict.is_none() && self.heard.has_verdict() {
-            self.verdict = Some(Instant::now());
-        }
-        if self.serial.length().max(self.firmware.length()).max(self.port.length()) > LOG_LIMIT {
+        if self.console.floods() {
             self.fail(FailureKind::Flood, format!("the guest printed more than {} MiB", LOG_LIMIT >> 20));
         }
         Ok(())
     }
 
-    fn line(&mut self, line: &str) {
-        self.printed = Instant::now();
-        self.last.push(line);
-        if let Some(stage) = serial::stage_of(line)
-            && stage > self.stage()
-        {
-            self.stages.push((stage, Instant::now()));
-            self.progress.step(&format!("{} reached", stage.as_str()));
+    fn take(&mut self, news: &News) {
+        for line in news.firmware.iter().chain(&news.serial) {
+            if let Some(stage) = self.console.line(line) {
+                self.progress.step(&format!("{} reached", stage.as_str()));
+            }
+            self.signs(line);
         }
-        self.signs(line);
+        // SeaBIOS's debug log must not pose as the guest: what counts is taken from the guest's own ports only.
+        news.serial.iter().for_each(|line| self.goal.serial(line));
+        news.port.iter().for_each(|line| self.goal.port(line));
     }
 
-    /// After the verdict, words no longer matter: a guest may log what it likes on its way down.
     fn signs(&mut self, line: &str) {
-        if self.verdict.is_none() && serial::starved(line) {
+        if !self.goal.heed().words {
+            return;
+        }
+        if stage::starved(line) {
             let message = "the host was too busy for the guest's timer check (IO-APIC + timer doesn't work)";
             self.fail(FailureKind::Starved, message);
         }
-        if self.verdict.is_none()
-            && let Some(what) = serial::failure_of(line, self.stage())
-        {
+        if let Some(what) = self.console.failure_of(line) {
             self.fail(FailureKind::Printed, what);
         }
     }
 
     fn limits(&mut self, started: Instant) {
-        let limits = self.machine.spec.limits;
-        let stage = self.stage();
+        let limits = self.manner.limits;
+        let stage = self.console.stage();
         let quiet = if stage <= Stage::Loader { limits.quiet_loader } else { limits.quiet_system };
-        let whole = |time: Duration| format!("{:.0} s", time.as_secs_f64().ceil());
-        if let Some(verdict) = self.verdict {
-            if verdict.elapsed() > limits.power_off && self.heard.shutdown.is_none() {
-                let message = format!(
-                    "the guest gave its verdict and did not power off within {}",
-                    whole(limits.power_off)
-                );
-                self.fail(FailureKind::Ending, message);
-            }
-        } else if self.printed.elapsed() > quiet {
+        let heed = self.goal.heed();
+        if heed.silence && self.console.printed().elapsed() > quiet {
             let message = format!("nothing was printed for {} at the {} stage", whole(quiet), stage.as_str());
             self.fail(FailureKind::Silent, message);
         }
-        if started.elapsed() > limits.total {
+        if heed.total && started.elapsed() > limits.total {
             let message =
                 format!("no end after {}; it came to the {} stage", whole(limits.total), stage.as_str());
             self.fail(FailureKind::Timeout, message);
@@ -210,22 +268,36 @@ impl Watch<'_> {
     }
 
     /// Whether the run must be ended now. A printed sign is given a moment, so that the log tells the rest.
-    fn ends(&self) -> bool {
+    fn over(&self) -> bool {
         self.failed.as_ref().is_some_and(|(failure, since)| {
-            failure.kind != FailureKind::Printed || since.elapsed() > self.machine.spec.limits.linger
+            failure.kind != FailureKind::Printed || since.elapsed() > self.manner.limits.linger
         })
+    }
+
+    fn picture(&mut self, monitor: &mut Monitor) -> Result<()> {
+        self.pictured = true;
+        let Some(file) = self.manner.screenshot else { return Ok(()) };
+        monitor.screenshot(&std::path::absolute(file).at("finding", file)?);
+        Ok(())
     }
 
     /// Takes the picture, ends QEMU, reads what is left.
     fn end(&mut self, running: &mut Running, monitor: &mut Monitor) -> Result<()> {
-        if !monitor.closed() {
-            if let Some(file) = &self.machine.spec.screenshot {
-                monitor.screenshot(&std::path::absolute(file).at("finding", file)?);
+        let mut patience = PATIENCE;
+        if !monitor.closed() && !self.cut {
+            if self.failed.is_some() || self.manner.always && !self.pictured {
+                self.picture(monitor)?;
+                patience = PATIENCE_PICTURE;
             }
             monitor.quit();
         }
-        let until = Instant::now() + PATIENCE;
-        while running.child.try_wait().at("waiting for QEMU to boot", &self.machine.spec.medium)?.is_none() {
+        let until = Instant::now() + patience;
+        while running
+            .child
+            .try_wait()
+            .at("waiting for QEMU, which logs to", &self.machine.files.stderr)?
+            .is_none()
+        {
             if Instant::now() > until {
                 break;
             }
@@ -240,60 +312,53 @@ impl Watch<'_> {
             }
         }
         let _ = running.child.kill();
-        running.child.wait().at("waiting for QEMU to boot", &self.machine.spec.medium)?;
+        running.child.wait().at("waiting for QEMU, which logs to", &self.machine.files.stderr)?;
         self.rest()
     }
 
     /// Reads the logs to their ends, last lines included.
     fn rest(&mut self) -> Result<()> {
         loop {
-            let before = (self.serial.length(), self.firmware.length(), self.port.length());
+            let before = self.console.lengths();
             self.logs()?;
-            if before == (self.serial.length(), self.firmware.length(), self.port.length()) {
+            if before == self.console.lengths() {
                 break;
             }
         }
-        if let Some(line) = self.serial.finish() {
-            self.line(&line);
-            self.heard.serial_line(&line);
-        }
-        if let Some(line) = self.port.finish() {
-            self.heard.port_line(&line);
-        }
+        let last = self.console.finish();
+        self.take(&last);
         Ok(())
     }
 
-    fn outcome(self, started: Instant) -> Result<BootOutcome> {
-        let ended = Instant::now();
-        let stage = self.stage();
-        let failure = match self.failed {
-            Some((failure, _)) => Some(failure),
-            None => self.heard.judge(self.machine.spec, stage).err(),
-        };
-        if let Some(failure) = &failure
-            && failure.kind == FailureKind::Emulator
-            && self.stages.len() == 1
-        {
-            return Err(never_ran(&failure.message, &self.machine.files.stderr));
-        }
-        let ends = self.stages.iter().skip(1).map(|&(_, at)| at).chain([ended]);
-        let seconds = |time: Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
-        let times = self.stages.iter().zip(ends);
-        let stages = times.map(|(&(stage, from), to)| StageTime { stage, seconds: seconds(to - from) });
-        Ok(BootOutcome {
-            failure,
-            report: self.heard.report().cloned(),
-            stages: stages.collect(),
-            shutdown: self.heard.shutdown,
-            seconds: seconds(ended - started),
-            accel: self.machine.accel(),
-            firmware_file: self.machine.image.map(|image| image.code.clone()),
-            last_lines: self.last.into_lines(),
-        })
+    fn result(self, started: Instant) -> Watched {
+        let now = Instant::now();
+        let failure = self.failed.map(|(failure, _)| failure);
+        let stage = self.console.stage();
+        let (stages, last_lines) = self.console.close(now);
+        Watched { failure, ended: self.ended, stages, stage, seconds: seconds(now - started), last_lines }
     }
 }
 
-/// QEMU did not run a machine at all; what it wrote says why.
+impl Watched {
+    /// A failure, unless it means that QEMU did not run a machine at all: then what it wrote says why.
+    ///
+    /// # Errors
+    /// With QEMU's words.
+    pub fn ran(&self, failure: Option<Failure>, machine: &Machine<'_>) -> Result<Option<Failure>> {
+        match failure {
+            Some(failure) if failure.kind == FailureKind::Emulator && self.stage == Stage::Firmware => {
+                Err(never_ran(&failure.message, &machine.files.stderr))
+            }
+            failure => Ok(failure),
+        }
+    }
+}
+
+/// A limit as it is shown.
+pub fn whole(time: Duration) -> String {
+    format!("{:.0} s", time.as_secs_f64().ceil())
+}
+
 fn never_ran(message: &str, stderr: &Path) -> Error {
     let said = std::fs::read(stderr).unwrap_or_default();
     let said = String::from_utf8_lossy(&said[said.len().saturating_sub(2000)..]).trim().to_owned();

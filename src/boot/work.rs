@@ -40,18 +40,19 @@ impl Work {
         &self.dir
     }
 
-    /// Paths of the run's files; the serial log may be kept elsewhere.
-    pub fn files(&self, log: Option<&Path>) -> Result<Files> {
+    /// Paths of the files of one start of the machine; the serial log may be kept elsewhere. `prefix` tells starts apart, which
+    /// share the UEFI variables.
+    pub fn files(&self, prefix: &str, log: Option<&Path>) -> Result<Files> {
+        let at = |name: &str| self.dir.join(format!("{prefix}{name}"));
         let serial = match log {
             Some(log) => std::path::absolute(log).at("finding", log)?,
-            None => self.dir.join("serial.log"),
+            None => at("serial.log"),
         };
-        let at = |name: &str| self.dir.join(name);
         let files = Files {
             serial,
             firmware: at("firmware.log"),
             verdict: at("verdict.json"),
-            vars: at("vars.fd"),
+            vars: self.dir.join("vars.fd"),
             stderr: at("qemu.log"),
         };
         for file in [&files.serial, &files.firmware, &files.verdict] {

@@ -1,4 +1,7 @@
-//! `kiln boot`: boots a medium in QEMU and says what came of it.
+//! `kiln boot`: boots a medium in QEMU, or takes machines through an install, and says what came of it.
+
+mod install;
+mod scenario;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -13,13 +16,19 @@ use crate::report::Report;
 #[command(after_help = "Examples:
   kiln boot out/prod-master.iso --firmware bios --as cd
   kiln boot out/prod-master.iso --firmware secure-boot --mac 52:54:00:00:31:71
+  kiln boot out/prod-master.iso --mac 52:54:00:00:31:71 --install --disk 20G --boots 2
+  kiln boot out/prod-master.iso --install --disk 20G,bus=nvme --disk file=data.img,unchanged \\
+    --expect refused --until 'no disk of this machine'
+  kiln boot out/prod-master.iso --install --disk 20G --power-cut-at storage+1.5
+  kiln boot --scenario cluster.toml --jobs 3 --junit boots.xml
 
 \
 Exit codes: 0 the boot passed, 1 it failed, 2 wrong input, 3 QEMU or OVMF is missing, 5 reading or \
-writing failed.\nThe guest must speak: only media made for a stand-in base give a verdict.")]
+writing failed.\nWithout --install the guest must speak: only media made for a stand-in base give a verdict.")]
 pub struct Args {
     /// The medium: what `kiln build` wrote
-    pub medium: PathBuf,
+    #[arg(required_unless_present = "scenario")]
+    pub medium: Option<PathBuf>,
     /// Firmware of the machine
     #[arg(long, value_enum, default_value = "uefi")]
     pub firmware: Firmware,
@@ -32,9 +41,9 @@ pub struct Args {
     /// Processors of the machine
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     pub cpus: u8,
-    /// Address of its network card; without one it has no card
+    /// Address of its network card; without one it has no card. With --install there may be several
     #[arg(long)]
-    pub mac: Option<Mac>,
+    pub mac: Vec<Mac>,
     /// Its SMBIOS serial number
     #[arg(long, value_name = "SN")]
     pub serial: Option<String>,
@@ -47,13 +56,16 @@ pub struct Args {
     /// QEMU's program; found by itself if not given
     #[arg(long, value_name = "FILE")]
     pub qemu: Option<PathBuf>,
-    /// Longest time for the whole boot
-    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub timeout: u64,
+    /// Longest time for the whole boot, or for each phase of an install [default: 600, with --install 1800]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// Longest time without a line of output [default: 90 for firmware and loader, 240 from the kernel on]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub silence: Option<u64>,
     /// Fail unless the guest says it is this node
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "install")]
     pub expect_node: Option<String>,
-    /// Keep the serial log here
+    /// Keep the serial log here; with --install FILE-1.log and so on, a log a phase
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Write the result here as JUnit XML
@@ -62,30 +74,43 @@ pub struct Args {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
-    /// If kiln gives the boot up, keep a picture (PNG) of the screen here; gives the machine a VGA card
+    /// If kiln gives the boot up, keep a picture (PNG) of the screen here; with --install, FILE-1.png and so on at the end of each
+    /// phase. Gives the machine a VGA card
     #[arg(long, value_name = "FILE")]
     pub screenshot: Option<PathBuf>,
-    /// Keep the folder of the run: all logs, UEFI variables
+    /// Keep the folder of the run: all logs, UEFI variables, disks
     #[arg(long)]
     pub keep: bool,
+    #[command(flatten)]
+    install: install::InstallArgs,
+    #[command(flatten)]
+    scenario: scenario::ScenarioArgs,
 }
 
 /// Lines of the log that are shown after a failure.
 const SHOWN: usize = 20;
 
-/// Boots the medium.
+/// Boots the medium, or takes machines through an install.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let tmp = std::env::temp_dir();
     sweep(&tmp);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let name = if args.keep { "kiln-kept-boot" } else { "kiln-boot" };
     let work = tmp.join(format!("{name}-{}-{:08x}", std::process::id(), now.subsec_nanos()));
-    let spec = spec(args, &work);
-    let outcome = boot::run(&spec, report);
-    if args.keep {
+    let result = match &args.medium {
+        Some(medium) if args.install.install => install::run(args, medium, &work, report),
+        Some(medium) => single(args, medium, &work, report),
+        None => scenario::run(args, &work, report),
+    };
+    if args.keep && work.exists() {
         report.note(&format!("kept {}", work.display()));
     }
-    let outcome = outcome?;
+    result
+}
+
+fn single(args: &Args, medium: &Path, work: &Path, report: &Report) -> Result<()> {
+    let spec = spec(args, medium, work)?;
+    let outcome = boot::run(&spec, report)?;
     if let Some(file) = &args.junit {
         std::fs::write(file, boot::junit::junit("kiln boot", &[(&spec, &outcome)])).at("writing", file)?;
     }
@@ -95,31 +120,56 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         report.data(&format!("pass: {}\n", summary(&outcome)));
     }
     let Some(failure) = &outcome.failure else { return Ok(()) };
-    let from = outcome.last_lines.len().saturating_sub(SHOWN);
-    for line in &outcome.last_lines[from..] {
-        report.note(&format!("  | {line}"));
-    }
+    show(&outcome.last_lines, report);
     let log = args.log.as_ref().map(|log| format!("the whole serial log is in {}", log.display()));
-    Err(Error::new(Class::Failed, format!("the boot failed: {}", failure.message)).hint(
-        log.unwrap_or_else(|| "run it again with `--log FILE` to keep the whole serial log".to_owned()),
-    ))
+    Err(Error::new(Class::Failed, format!("the boot failed: {}", failure.message))
+        .hint(log.unwrap_or_else(again)))
 }
 
-fn spec(args: &Args, work: &Path) -> BootSpec {
-    let mut spec = BootSpec::new(&args.medium, args.firmware, args.attach, work);
+/// The last lines that were printed.
+fn show(lines: &[String], report: &Report) {
+    for line in &lines[lines.len().saturating_sub(SHOWN)..] {
+        report.note(&format!("  | {line}"));
+    }
+}
+
+fn again() -> String {
+    "run it again with `--log FILE` to keep the whole serial log".to_owned()
+}
+
+fn spec(args: &Args, medium: &Path, work: &Path) -> Result<BootSpec> {
+    let mac = match &args.mac[..] {
+        [] => None,
+        [mac] => Some(*mac),
+        _ => {
+            return Err(Error::input("a boot without --install knows one network card")
+                .hint("give --mac once, or add --install"));
+        }
+    };
+    let mut spec = BootSpec::new(medium, args.firmware, args.attach, work);
     spec.memory = args.memory;
     spec.cpus = args.cpus;
-    spec.mac = args.mac;
+    spec.mac = mac;
     spec.serial.clone_from(&args.serial);
     spec.uuid.clone_from(&args.uuid);
     spec.accel = args.accel;
     spec.qemu.clone_from(&args.qemu);
-    spec.limits.total = Duration::from_secs(args.timeout);
+    args.limit(&mut spec.limits);
     spec.keep = args.keep;
     spec.log.clone_from(&args.log);
     spec.screenshot.clone_from(&args.screenshot);
     spec.expect_node.clone_from(&args.expect_node);
-    spec
+    Ok(spec)
+}
+
+impl Args {
+    /// Sets the limits that were given.
+    fn limit(&self, limits: &mut boot::Limits) {
+        limits.total = self.timeout.map_or(limits.total, Duration::from_secs);
+        if let Some(time) = self.silence.map(Duration::from_secs) {
+            (limits.quiet_loader, limits.quiet_system) = (time, time);
+        }
+    }
 }
 
 fn summary(outcome: &BootOutcome) -> String {
