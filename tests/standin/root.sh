@@ -51,6 +51,7 @@ make_root() {
   tar=$work/root.tar new=$work/root.squashfs
   local start=$SECONDS exclude=()
   for folder in man doc locale info gnome help lintian; do exclude+=("--dpkgopt=path-exclude=/usr/share/$folder/*"); done
+  # shellcheck disable=SC2016  # mmdebstrap's shell expands it
   standin_files=$here/root/files standin_debian=$debian \
     mmdebstrap --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" --aptopt='Acquire::Languages "none"' "${exclude[@]}" \
     --dpkgopt=force-unsafe-io --customize-hook="$here"'/root/customize.sh "$1"' --skip=cleanup/reproducible \

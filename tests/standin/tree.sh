@@ -148,8 +148,7 @@ make_repos() {
     mkdir -p "$repo/Packages"
     name=$(basename "$repo")
     while read -r rpm; do
-      name=$(basename "$repo")
-      [ "$layout" != el7 ] && [ "${rpm%%-*}" != "${name,,}" ] || cp "$store/rpms/$rpm" "$repo/Packages/${rpm#*-}"
+      if [ "$layout" = el7 ] || [ "${rpm%%-*}" = "${name,,}" ]; then cp "$store/rpms/$rpm" "$repo/Packages/${rpm#*-}"; fi
     done < <(rpms_of "$layout")
     # Groups and environments are those of the first repository.
     comps=()

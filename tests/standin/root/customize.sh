@@ -3,6 +3,7 @@
 # customize.sh ROOT, with `standin_files` (the folder files/ beside this script) and `standin_debian` (the unpacked packages of
 # packages.sh: kernel and loaders, the same as on the medium) in the environment.
 set -euo pipefail
+: "${standin_files:?}" "${standin_debian:?}"
 root=$1
 release=$(basename "$standin_debian"/lib/modules/*)
 
