@@ -37,6 +37,9 @@ components: build ## Fill ./components for Kubernetes 1.20.2, or ./components-1.
 standin: ## Make the stand-in vendor media, in all layouts (about 1 minute the first time)
 	@for layout in el7 el9 el10; do tests/standin/make.sh $$layout >/dev/null; done
 
+standin-installer: ## Make the stand-in media that install something (about 5 minutes the first time)
+	@for layout in el7 el9 el10; do tests/standin/make.sh $$layout --installer >/dev/null; done
+
 demo: setup build ## Build the example cluster's master ISO and boot it in QEMU (about 15 minutes the first time)
 	@tests/demo/run.sh $(KILN)
 
@@ -68,4 +71,4 @@ bless: ## Rewrite golden files; the run that does it fails on purpose, look at t
 clean: ## Remove what was built here; the cache stays
 	@cargo clean && rm -rf out
 
-.PHONY: help setup build check components standin demo test test-all boot-tests lab fuzz bench docs bless clean
+.PHONY: help setup build check components standin standin-installer demo test test-all boot-tests lab fuzz bench docs bless clean

@@ -12,6 +12,7 @@ step() {
 }
 
 step "check" make --no-print-directory check
+step "the stand-in's installer" tests/standin/unit.sh
 step "unit and format tests" cargo test --locked
 step "release binary" make --no-print-directory build
 step "stand-in media" make --no-print-directory standin

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Asserts that the stand-ins are in the layouts they claim, as read by tools that kiln has no part in. With arguments, only
-# those layouts. Exit 1 and a list of what differs.
+# those layouts; LAYOUT-installer is the medium with a stage 2 that installs. Exit 1 and a list of what differs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
@@ -51,9 +51,32 @@ signed() {
   [ "$(od -An -tu4 -j$((pe + 24 + 112 + 36)) -N4 "$1" | tr -d ' ')" -gt 0 ]
 }
 
+# The medium's stage 2 holds the installer and what it lays down, and its repositories the names that kiln's profiles ask for.
+check_installer() {
+  local stage2=images/install.img file primary
+  [ "$layout" != el7 ] || stage2=LiveOS/squashfs.img
+  get "$stage2"
+  unsquashfs -l -d '' "$work/out" >"$work/stage2"
+  for file in /kiln-standin/stage2 /kiln-standin/installer/__main__.py /kiln-standin/lib/pykickstart/parser.py /usr/sbin/grubby \
+    /usr/sbin/sshd /usr/sbin/chronyd /usr/sbin/NetworkManager /usr/sbin/nginx /usr/sbin/keepalived /usr/sbin/efibootmgr; do
+    grep -qx "$file" "$work/stage2" || wrong "stage 2 has no $file"
+  done
+  grep -qE '^/boot/initrd.img-' "$work/stage2" || wrong 'stage 2 has no initramfs to install'
+  : >"$work/names"
+  while read -r primary; do
+    get "$primary"
+    gzip -dc "$work/out" | grep -oE '<name>[^<]+' | cut -c7- >>"$work/names"
+  done < <(grep -oE "[^']*primary.xml.gz" "$work/files" | cut -c2-)
+  for file in chrony nginx openssh-server policycoreutils-python; do
+    grep -q "^$file" "$work/names" || wrong "no repository has $file"
+  done
+}
+
 check_layout() {
-  layout=$1
-  iso=$("$here/make.sh" "$layout")
+  layout=${1%-installer}
+  local installer=()
+  [ "$layout" = "$1" ] || installer=(--installer)
+  iso=$("$here/make.sh" "$layout" "${installer[@]}")
   xorriso -indev "$iso" -pvd_info -report_el_torito plain -report_system_area plain >"$work/report" 2>/dev/null
   xorriso -indev "$iso" -find / >"$work/files" 2>/dev/null
   case $layout in
@@ -88,7 +111,8 @@ check_layout() {
       ;;
     *) echo "check: no layout $layout" >&2; exit 2 ;;
   esac
-  [ "$failed" -ne 0 ] || echo "check: $layout: as it should be"
+  [ "$layout" = "$1" ] || check_installer
+  [ "$failed" -ne 0 ] || echo "check: $1: as it should be"
 }
 
 [ $# -gt 0 ] || set -- el7 el8 el9 el10

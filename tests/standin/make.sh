@@ -9,12 +9,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/tree.sh"
 # shellcheck source=tests/standin/layouts.sh
 . "$here/layouts.sh"
+# shellcheck source=tests/standin/root.sh
+. "$here/root.sh"
 
 usage() {
   cat <<'EOF'
-usage: make.sh LAYOUT [OUT.iso] [--size MiB] [--fill random|zero]
+usage: make.sh LAYOUT [OUT.iso] [--installer] [--size MiB] [--fill random|zero]
        make.sh --key            print the cache key (scripts and package versions)
 LAYOUT: el7 (genisoimage, isohybrid), el8 (same), el9 (isohybrid-gpt-basdat), el10 (GRUB2, appended ESP)
+--installer  with a stage 2 that carries the kickstart out (a Debian root; made once, in minutes)
 --size  pad with Packages/ files up to about that size; the same size gives the same bytes
 --fill  what the padding holds: seeded noise, or zeros that cost no disk space (default: random)
 Kept under ${KILN_CACHE:-~/.cache/kiln}/standin/KEY/; a second run only copies, and without OUT.iso says where that is.
@@ -53,11 +56,12 @@ EOF
 }
 
 main() {
-  local layout='' out='' size=0 fill=random
+  local layout='' out='' size=0 fill=random installer=''
   while [ $# -gt 0 ]; do
     case $1 in
       --size) [[ ${2-} =~ ^[0-9]+$ ]] || die "--size takes a number of MiB" 2; size=$2; shift ;;
       --fill) [[ ${2-} =~ ^(random|zero)$ ]] || die "--fill takes random or zero" 2; fill=$2; shift ;;
+      --installer) installer=-installer ;;
       --key) cache_key; return ;;
       -h|--help) usage; return ;;
       -*) usage >&2; die "unknown option $1" 2 ;;
@@ -67,6 +71,7 @@ main() {
   done
   case $layout in el7|el8|el9|el10) ;; *) usage >&2; exit 2 ;; esac
   need_tools
+  [ -z "$installer" ] || need_installer_tools
   PATH=$PATH:/usr/sbin:/sbin
   umask 022
   export LC_ALL=C TZ=UTC0 SOURCE_DATE_EPOCH=1700000000   # when all of it was "made": 2023-11-14
@@ -75,8 +80,8 @@ main() {
   key=$(cache_key)
   store=$cache/$key
   mkdir -p "$store"
-  local name=$layout
-  [ "$size" -eq 0 ] || name=$layout-$size-$fill
+  local name=$layout$installer
+  [ "$size" -eq 0 ] || name+=-$size-$fill
   # One build at a time; a build that was killed leaves nothing under the final name.
   exec 9>"$store/lock"
   flock 9
@@ -84,7 +89,7 @@ main() {
     say "making $name.iso (once; kept in $store)"
     work=$(mktemp -d "$store/work.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    build "$layout" "$size" "$fill" "$work/out.iso"
+    build "$layout" "$size" "$fill" "$work/out.iso" "$installer"
     mv "$work/out.iso" "$store/$name.iso"
   fi
   [ -n "$out" ] || { echo "$store/$name.iso"; return; }
@@ -94,9 +99,9 @@ main() {
 }
 
 build() {
-  local layout=$1 size=$2 fill=$3 iso=$4
+  local layout=$1 size=$2 fill=$3 iso=$4 installer=$5
   fetch_packages
-  make_tree "$layout" "$work/tree"
+  make_tree "$layout" "$work/tree" "$installer"
   [ "$size" -eq 0 ] || pad_tree "$layout" "$work/tree" "$size" "$fill"
   find "$work/tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   "write_${layout}" "$work/tree" "$iso"

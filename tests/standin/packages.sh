@@ -22,7 +22,8 @@ package_list() {
 cache_key() {
   local packages
   packages=$(package_list)
-  { cat "$here"/*.sh "$here"/*.py "$here/packages.list" "$here"/initrd/* "$here"/menus/* "$here"/treeinfo/*; echo "$packages"; } |
+  { find "$here/installer" "$here/root" -type f -not -path '*/tests/*' -not -name '*.pyc' -print0 | sort -z | xargs -0 cat
+    cat "$here"/*.sh "$here"/*.py "$here/packages.list" "$here/comps.xml" "$here"/initrd/* "$here"/menus/* "$here"/treeinfo/*; echo "$packages"; } |
     sha256sum | cut -c1-16
 }
 

@@ -28,11 +28,11 @@ fill() {
 }
 
 make_tree() {
-  local layout=$1 tree=$2
+  local layout=$1 tree=$2 installer=$3
   release_facts "$layout"
   mkdir -p "$tree/images/pxeboot" "$tree/$(dirname "$stage2")"
   make_kernel "$tree"
-  make_stage2 "$layout" "$tree/$stage2"
+  if [ -n "$installer" ]; then make_installer_stage2 "$layout" "$tree/$stage2"; else make_stage2 "$layout" "$tree/$stage2"; fi
   make_efi "$layout" "$tree"
   case $layout in
     el10) make_bios_grub "$tree" ;;
@@ -136,8 +136,10 @@ make_bios_grub() {
 
 # Repositories with a few empty packages, so that repodata is real and names can be looked up in it.
 make_repos() {
-  local layout=$1 tree=$2 repo name
+  local layout=$1 tree=$2 repo name environment=minimal-environment rpm comps=()
   [ -d "$store/rpms" ] || build_rpms "$store/rpms"
+  [ "$layout" != el7 ] || environment=minimal
+  sed "s/@ENVIRONMENT@/$environment/" "$here/comps.xml" >"$work/comps.xml"
   case $layout in
     el7) set -- "$tree" ;;
     *) set -- "$tree/BaseOS" "$tree/AppStream" ;;
@@ -145,21 +147,28 @@ make_repos() {
   for repo in "$@"; do
     mkdir -p "$repo/Packages"
     name=$(basename "$repo")
-    case $layout in
-      el7) cp "$store"/rpms/*.rpm "$repo/Packages/" ;;
-      *) cp "$store"/rpms/"${name,,}"-*.rpm "$repo/Packages/" ;;
-    esac
-    (cd "$repo/Packages" && for rpm in baseos-* appstream-*; do [ ! -e "$rpm" ] || mv "$rpm" "${rpm#*-}"; done)
+    while read -r rpm; do
+      if [ "$layout" = el7 ] || [ "${rpm%%-*}" = "${name,,}" ]; then cp "$store/rpms/$rpm" "$repo/Packages/${rpm#*-}"; fi
+    done < <(rpms_of "$layout")
+    # Groups and environments are those of the first repository.
+    comps=()
+    [ "$repo" != "$tree" ] && [ "$repo" != "$tree/BaseOS" ] || comps=(--groupfile "$work/comps.xml")
     find "$repo/Packages" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-    createrepo_c --quiet --revision "$SOURCE_DATE_EPOCH" --set-timestamp-to-revision --workers 1 --no-database --general-compress-type=gz "$repo"
+    createrepo_c --quiet --revision "$SOURCE_DATE_EPOCH" --set-timestamp-to-revision --workers 1 --no-database --general-compress-type=gz "${comps[@]}" "$repo"
   done
+}
+
+# File names of the packages that a release has: REPOSITORY-NAME-0-0.standin.noarch.rpm.
+rpms_of() {
+  awk -v layout="$1" '!/^#/ { for (i = 3; i <= NF; i++) if ($i == layout) break
+    if (NF == 2 || i <= NF) print $1 "-" $2 "-0-0.standin.noarch.rpm" }' "$here/packages.list"
 }
 
 # One noarch package a name in packages.list, prefixed with its repository; they hold nothing but their name.
 build_rpms() {
   local repo name
   mkdir -p "$work/rpms" "$work/rpmtop"
-  while read -r repo name; do
+  while read -r repo name _; do
     cat >"$work/rpmtop/$name.spec" <<EOF
 Name: $name
 Version: 0

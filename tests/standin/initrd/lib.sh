@@ -117,3 +117,24 @@ wait_label() {
     usleep 500000
   done
 }
+
+# The device of the virtio port on which somebody waits for a verdict.
+verdict_port() {
+  for port in /sys/class/virtio-ports/*; do
+    [ "$(cat "$port/name" 2>/dev/null)" = kiln.verdict ] && echo "/dev/${port##*/}" && return 0
+  done
+  return 1
+}
+
+# Makes the squashfs at /run/install/runtime the root, with a layer in memory over it, and starts its installer as PID 1. What is
+# below /run, the medium above all, stays where it is.
+enter_stage2() {
+  modprobe -q overlay
+  mkdir -p /run/install/layer /sysroot
+  mount -t tmpfs -o mode=755 layer /run/install/layer || return 1
+  mkdir -p /run/install/layer/upper /run/install/layer/work
+  mount -t overlay -o lowerdir=/run/install/runtime,upperdir=/run/install/layer/upper,workdir=/run/install/layer/work root /sysroot || return 1
+  mkdir -p /sysroot/dev /sysroot/proc /sysroot/sys /sysroot/run
+  for one in dev proc sys run; do mount --move "/$one" "/sysroot/$one" || return 1; done
+  exec switch_root /sysroot /kiln-standin/stage2
+}
