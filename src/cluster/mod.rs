@@ -8,6 +8,7 @@ mod credential;
 pub mod diag;
 mod findings;
 pub mod gates;
+mod label;
 pub mod model;
 mod raw;
 pub mod rule;
