@@ -9,6 +9,7 @@ mod credential;
 pub mod diag;
 mod findings;
 pub mod gates;
+mod label;
 pub mod model;
 pub mod preflight;
 mod raw;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use super::credential::{PasswordHash, SshKey};
+pub use super::label::{LabelKey, LabelValue};
 
 /// A lower-case DNS name as RFC 1123 §2.1 and RFC 952 allow: labels of letters, digits and hyphens, 63 bytes each at most,
 /// 253 in all. Kubernetes node names are such names.
@@ -288,16 +289,18 @@ impl FromStr for SystemUuid {
     }
 }
 
+/// Prints a type as the text that it holds.
 macro_rules! shown_as_text {
     ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
     )*};
 }
-shown_as_text!(HostName, ClusterName, SystemUuid, LabelKey, LabelValue);
+pub(super) use shown_as_text;
+shown_as_text!(HostName, ClusterName, SystemUuid);
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -309,56 +312,6 @@ impl fmt::Display for KubeVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "1.{}.{}", self.minor, self.patch)
     }
-}
-
-/// Key of a Kubernetes label: an optional DNS prefix and `/`, then a name of 1 to 63 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LabelKey(String);
-
-impl FromStr for LabelKey {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = match text.split_once('/') {
-            None => text,
-            Some((prefix, name)) => {
-                prefix
-                    .parse::<HostName>()
-                    .map_err(|rule| format!("the prefix of a label key is a DNS name: {rule}"))?;
-                name
-            }
-        };
-        if name.is_empty() {
-            return Err("a label key has a name of 1 to 63 characters".into());
-        }
-        check_label_name(name)?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// Value of a Kubernetes label: 0 to 63 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LabelValue(String);
-
-impl FromStr for LabelValue {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        check_label_name(text)?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-fn check_label_name(name: &str) -> Result<(), String> {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
-    if name.len() > 63 || !name.chars().all(inner) || !edge(name.chars().next()) || !edge(name.chars().last())
-    {
-        return Err("a label's name and value have at most 63 letters, digits, `-`, `_`, `.`, \
-                    and start and end with a letter or digit"
-            .into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use crate::node::clock::keeper::{Agree, Keeper};
 use crate::node::clock::{floor, ntp};
 use crate::node::inventory::Inventory;
 use crate::node::status::gather::Me;
-use crate::node::status::stamp;
-use crate::node::topic::{self, State, Topic};
+use crate::node::status::{Level, stamp};
+use crate::node::topic::TopicFile;
 use crate::report::Report;
 
 /// Arguments of `kiln node clock`.
@@ -43,7 +43,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     }
     let agree = if args.agree { Some(agree(args)?) } else { None };
     let mut keeper = Keeper::new(args.root.clone(), Chrony::new(None), agree, &OffsetDateTime::now_utc);
-    let mut topic = Topic::new(&args.root.join(topic::FOLDER.trim_start_matches('/')), "clock");
+    let mut topic = TopicFile::new(&args.root, "clock");
     let mut before = None;
     loop {
         let look = keeper.look();
@@ -61,15 +61,15 @@ fn set_forward(args: &Args, report: &Report) -> Result<()> {
     let Some(forward) = floor::forward(&args.root, OffsetDateTime::now_utc()) else { return Ok(()) };
     let to = Timespec { tv_sec: forward.to.unix_timestamp(), tv_nsec: 0 };
     let (was, is) = (stamp(forward.was), stamp(forward.to));
-    let mut topic = Topic::new(&args.root.join(topic::FOLDER.trim_start_matches('/')), "clock");
+    let mut topic = TopicFile::new(&args.root, "clock");
     if let Err(error) = clock_settime(ClockId::Realtime, to) {
         let text = format!("says {was}, which cannot be, and cannot be set to {is}: {error}");
-        topic.set(State::Failed, &text, forward.was)?;
+        topic.set(Level::Failed, &text, forward.was)?;
         return Err(Error::new(Class::Failed, format!("the clock {text}")));
     }
     floor::note_was(&args.root, forward.was)?;
     let text = format!("said {was}, before this node's certificates were made, and was set to {is}");
-    topic.set(State::Warn, &text, forward.to)?;
+    topic.set(Level::Warn, &text, forward.to)?;
     report.note(&format!("the clock {text}"));
     Ok(())
 }

@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 
 use crate::error::Result;
 use crate::node::images::{self, FOLDER, ImageList, LIST, LOADED, Loaded, Places};
-use crate::node::topic::{self, State, Topic};
+use crate::node::status::Level;
+use crate::node::topic::TopicFile;
 use crate::report::Report;
 
 /// How long it is tried; afterwards the unit fails, and its timer starts it again.
@@ -57,7 +58,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         }
         return Ok(());
     }
-    let mut topic = Topic::new(&at(topic::FOLDER), "images");
+    let mut topic = TopicFile::new(&args.root, "images");
     let started = Instant::now();
     let mut pause = RETRY.0;
     loop {
@@ -78,12 +79,12 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     }
 }
 
-fn status(outcome: &Result<Loaded>, last: bool) -> (State, String) {
+fn status(outcome: &Result<Loaded>, last: bool) -> (Level, String) {
     match outcome {
-        Ok(done) if done.warnings.is_empty() => (State::Ok, format!("{} images are there", done.images)),
-        Ok(done) => (State::Warn, format!("{} images are there; {}", done.images, done.warnings.join("; "))),
-        Err(error) if last => (State::Failed, format!("images cannot be loaded: {error}")),
-        Err(error) => (State::Waiting, format!("for the container runtime: {error}")),
+        Ok(done) if done.warnings.is_empty() => (Level::Ok, format!("{} images are there", done.images)),
+        Ok(done) => (Level::Warn, format!("{} images are there; {}", done.images, done.warnings.join("; "))),
+        Err(error) if last => (Level::Failed, format!("images cannot be loaded: {error}")),
+        Err(error) => (Level::Waiting, format!("for the container runtime: {error}")),
     }
 }
 
@@ -98,11 +99,11 @@ mod tests {
             let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
             Ok(Loaded { archives: Vec::new(), images: 5, warnings })
         };
-        assert_eq!(status(&done(&[]), false), (State::Ok, "5 images are there".into()));
-        assert_eq!(status(&done(&["x"]), false).0, State::Warn);
+        assert_eq!(status(&done(&[]), false), (Level::Ok, "5 images are there".into()));
+        assert_eq!(status(&done(&["x"]), false).0, Level::Warn);
         let failed = || Err(Error::tool("no socket"));
-        assert_eq!(status(&failed(), false), (State::Waiting, "for the container runtime: no socket".into()));
-        assert_eq!(status(&failed(), true).0, State::Failed);
+        assert_eq!(status(&failed(), false), (Level::Waiting, "for the container runtime: no socket".into()));
+        assert_eq!(status(&failed(), true).0, Level::Failed);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::node::kube::addons::{Addons, Places};
 use crate::node::kube::approve::Approver;
 use crate::node::kube::client::Client;
 use crate::node::kube::config::KubeConfig;
-use crate::node::topic::{self, State, Topic};
+use crate::node::status::Level;
+use crate::node::topic::TopicFile;
 use crate::pki::{JOIN_TOKENS, JoinTokens, PemKey, Signer};
 use crate::report::Report;
 
@@ -49,8 +50,8 @@ impl Args {
     }
 
     /// What this program tells the board.
-    pub(super) fn topic(&self, name: &'static str) -> Topic {
-        Topic::new(&self.at(topic::FOLDER), name)
+    pub(super) fn topic(&self, name: &'static str) -> TopicFile {
+        TopicFile::new(&self.root, name)
     }
 }
 
@@ -67,13 +68,13 @@ pub fn approve(args: &Args, report: &Report) -> Result<()> {
                 round.done.iter().for_each(|line| report.note(line));
                 round.status()
             }
-            Err(error) => (State::Waiting, format!("for the API server: {error}")),
+            Err(error) => (Level::Waiting, format!("for the API server: {error}")),
         };
         let new = topic.set(state, &text, now)?;
         if args.once {
             return outcome.map(|_| ());
         }
-        if new && state != State::Ok {
+        if new && state != Level::Ok {
             report.note(&text);
         }
         sleep(LOOK);
@@ -97,13 +98,13 @@ pub fn addons(args: &Args, report: &Report) -> Result<()> {
                 pause = RETRY.0;
                 if let Some(text) = done {
                     applied = Some(Instant::now());
-                    if topic.set(State::Ok, text, now)? {
+                    if topic.set(Level::Ok, text, now)? {
                         report.note(text);
                     }
                 }
             }
             Err(error) => {
-                if topic.set(State::Waiting, &error.to_string(), now)? {
+                if topic.set(Level::Waiting, &error.to_string(), now)? {
                     report.note(&format!("will be tried again: {error}"));
                 }
             }
@@ -169,25 +170,25 @@ fn tend(addons: &Addons, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn tokens_status(end: OffsetDateTime, now: OffsetDateTime) -> (State, String) {
+fn tokens_status(end: OffsetDateTime, now: OffsetDateTime) -> (Level, String) {
     let when = end.format(&Rfc3339).unwrap_or_default();
     let days = (end - now).whole_days();
     if end <= now {
         (
-            State::Failed,
+            Level::Failed,
             format!(
                 "the bootstrap tokens ended at {when}: no new machine can join until masters are built anew"
             ),
         )
     } else if days < ANNOUNCE {
         (
-            State::Warn,
+            Level::Warn,
             format!(
                 "the bootstrap tokens end at {when}, in {days} days: build media anew for machines to come"
             ),
         )
     } else {
-        (State::Ok, format!("the bootstrap tokens are good until {when}"))
+        (Level::Ok, format!("the bootstrap tokens are good until {when}"))
     }
 }
 
@@ -201,7 +202,7 @@ mod tests {
         let at = |days| tokens_status(end, end - time::Duration::days(days));
         assert_eq!(
             (at(31).0, at(29).0, at(0).0, at(-1).0),
-            (State::Ok, State::Warn, State::Failed, State::Failed)
+            (Level::Ok, Level::Warn, Level::Failed, Level::Failed)
         );
         assert!(at(29).1.contains("2027-01-15T08:00:00Z, in 29 days"), "{}", at(29).1);
     }

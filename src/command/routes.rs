@@ -11,8 +11,8 @@ use crate::command::kube::Args;
 use crate::error::{Error, Result};
 use crate::node::inventory::Inventory;
 use crate::node::kube::routes::{Places, Router};
+use crate::node::status::Level;
 use crate::node::status::gather::Me;
-use crate::node::topic::State;
 use crate::report::Report;
 
 /// Pauses after a failure: doubled from the first to the last.
@@ -43,7 +43,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
                 round.done.iter().for_each(|line| report.note(line));
                 round.status()
             }
-            Err(error) => (State::Waiting, error.to_string()),
+            Err(error) => (Level::Waiting, error.to_string()),
         };
         let new = topic.set(state, &text, OffsetDateTime::now_utc())?;
         match outcome {
@@ -51,7 +51,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
             Err(error) if args.once => return Err(error),
             Ok(round) => {
                 pause = RETRY.0;
-                if new && state != State::Ok {
+                if new && state != Level::Ok {
                     report.note(&text);
                 }
                 sleep(round.pause());

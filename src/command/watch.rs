@@ -16,11 +16,9 @@ use crate::node::kube::client::Client;
 use crate::node::kube::config::{KubeConfig, Login};
 use crate::pki::{Authority, LeafId, Pki, read_facts};
 use crate::report::Report;
-use crate::watch::text::{Line, lines, paint};
+use crate::watch::screen::{Screen, Surface};
+use crate::watch::text::{Line, lines};
 use crate::watch::{Board, End, look};
-
-/// Clears a terminal and goes to its top (ECMA-48).
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 /// Arguments of `kiln watch`.
 #[derive(Debug, clap::Args)]
@@ -60,21 +58,26 @@ struct Target {
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let target = target(args, report)?;
     let client = Client::new(&target.config)?;
-    let mut shown: Vec<Line> = Vec::new();
+    let surface = match std::io::stdout().is_terminal() {
+        _ if args.once => Surface::Once,
+        true => Surface::Terminal,
+        false => Surface::Pipe,
+    };
+    let mut screen = Screen::new(surface, report.paints_data());
     loop {
         let now = OffsetDateTime::now_utc();
         let ends: Vec<End> = target.ends.iter().map(|(what, end)| End::new(what, *end, now)).collect();
         let outcome = look(&client, &target.nodes, &ends, now);
         match &outcome {
             Ok(board) if args.json => report.data(&json(board)?),
-            Ok(board) => show(lines(board), &mut shown, args.once, report),
+            Ok(board) => report.data(&screen.next(lines(board))),
             Err(_) if args.once => {}
             Err(error) if args.json => {
                 report.data(&format!("{}\n", serde_json::json!({ "error": error.to_string() })));
             }
             Err(error) => {
                 let text = format!("no answer: {error}");
-                show(vec![Line { text, fault: true }], &mut shown, false, report);
+                report.data(&screen.next(vec![Line { text, fault: true }]));
             }
         }
         if args.once {
@@ -93,24 +96,6 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         }
         sleep(Duration::from_secs(args.interval));
     }
-}
-
-/// On a terminal the whole board takes the place of the former one; in a pipe what is new follows, a line each.
-fn show(lines: Vec<Line>, shown: &mut Vec<Line>, once: bool, report: &Report) {
-    let terminal = std::io::stdout().is_terminal();
-    if once {
-        report.data(&paint(&lines, report.paints_data()));
-    } else if terminal {
-        report.data(&format!("{CLEAR}{}", paint(&lines, report.paints_data())));
-    } else {
-        let new: Vec<Line> = lines.iter().filter(|line| !shown.contains(line)).cloned().collect();
-        let gone: Vec<Line> = shown.iter().filter(|line| !lines.contains(line)).cloned().collect();
-        // A line that changed is told as it is now; one that is gone for good ("request waiting") needs no word.
-        if !new.is_empty() || !gone.is_empty() {
-            report.data(&paint(&new, report.paints_data()));
-        }
-    }
-    *shown = lines;
 }
 
 fn json(board: &Board) -> Result<String> {

@@ -1,66 +1,64 @@
-//! What one program tells the status board: a small JSON file below `/run/kiln/status.d`, which the agent reads and merges.
+//! What one program tells the status board: a small JSON file below [`TOPICS`], which the agent reads and merges.
 //!
-//! A file is replaced as a whole, so a reader sees either the former or the new one. Nothing here reads the board.
+//! A file is replaced as a whole, so a reader sees either the former or the new one. This is the only writer; [`Topic`] is what
+//! is written, and [`crate::node::status`] reads it.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::error::{Error, IoContext as _, Result};
-pub use crate::node::status::Level as State;
+use crate::node::status::{Level, TOPICS, Topic, read_topic, visible};
 
-/// Where topics lie.
-pub const FOLDER: &str = "/run/kiln/status.d";
-/// Longest text that is written, in characters.
-const LONGEST: usize = 2000;
-
-#[derive(Serialize)]
-struct File<'a> {
-    topic: &'a str,
-    state: State,
-    text: &'a str,
-    since: String,
-}
-
-/// A topic that one program owns.
+/// The file of a topic that one program owns.
 #[derive(Debug)]
-pub struct Topic {
-    folder: PathBuf,
+pub struct TopicFile {
+    path: PathBuf,
     name: &'static str,
-    last: Option<(State, String)>,
-    since: OffsetDateTime,
+    last: Option<Topic>,
+    told: bool,
 }
 
-impl Topic {
-    /// A topic of this name, in a folder that is [`FOLDER`] on a node.
-    pub fn new(folder: &Path, name: &'static str) -> Self {
-        Self { folder: folder.to_owned(), name, last: None, since: OffsetDateTime::UNIX_EPOCH }
+impl TopicFile {
+    /// The file of a topic of the node whose files lie below `root`. What a former run of the program wrote is taken up.
+    pub fn new(root: &Path, name: &'static str) -> Self {
+        let path = root.join(TOPICS).join(format!("{name}.json"));
+        Self { last: read_topic(&path), path, name, told: false }
     }
 
-    /// Says how it is at `now`. Returns whether that is new. `since` is when the state became what it is.
-    pub fn set(&mut self, state: State, text: &str, now: OffsetDateTime) -> Result<bool> {
-        let text: String =
-            text.chars().take(LONGEST).map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
-        match &self.last {
-            Some((old, same)) if *old == state && *same == text => return Ok(false),
-            Some((old, _)) if *old == state => {}
-            _ => self.since = now,
+    /// Says how it is at `now`. Returns whether this program says it for the first time. `since` is when the state became what
+    /// it is: a text that counts down, or names one node fewer, is still the same wait.
+    pub fn set(&mut self, state: Level, text: &str, now: OffsetDateTime) -> Result<bool> {
+        let mut topic = Topic::new(self.name, state, visible(text), now);
+        if let Some(last) = self.last.as_ref().filter(|last| last.state == state) {
+            topic.since.clone_from(&last.since);
         }
-        let since = self
-            .since
-            .format(&Rfc3339)
-            .map_err(|error| Error::internal("writing a time failed").because(error))?;
-        let file = File { topic: self.name, state, text: &text, since };
-        let json = serde_json::to_string(&file)
-            .map_err(|error| Error::internal("writing a status failed").because(error))?;
-        replace(&self.folder.join(format!("{}.json", self.name)), (json + "\n").as_bytes(), 0o644)?;
-        self.last = Some((state, text));
+        let same = self.last.as_ref() == Some(&topic);
+        if same && self.told {
+            return Ok(false);
+        }
+        if !same || !self.path.exists() {
+            let json = serde_json::to_string(&topic)
+                .map_err(|error| Error::internal("writing a topic failed").because(error))?;
+            replace(&self.path, (json + "\n").as_bytes(), 0o644)?;
+        }
+        self.last = Some(topic);
+        self.told = true;
         Ok(true)
+    }
+
+    /// Takes the topic off the board.
+    pub fn withdraw(&mut self) -> Result<()> {
+        self.last = None;
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("removing", &self.path, error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -90,24 +88,53 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::status::read_topics;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_800_000_000 + seconds).unwrap()
+    }
 
     #[test]
     fn a_topic_says_since_when() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut topic = Topic::new(&dir.path().join("status.d"), "joining");
-        let at = |seconds: i64| OffsetDateTime::from_unix_timestamp(1_800_000_000 + seconds).unwrap();
-        let read = || -> serde_json::Value {
-            serde_json::from_slice(&fs::read(dir.path().join("status.d/joining.json")).unwrap()).unwrap()
-        };
-        assert!(topic.set(State::Waiting, "for a", at(0)).unwrap());
-        assert!(!topic.set(State::Waiting, "for a", at(1)).unwrap());
-        assert!(topic.set(State::Waiting, "for b\u{1b}[2J", at(2)).unwrap());
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join(TOPICS).join("joining.json");
+        let mut topic = TopicFile::new(root.path(), "joining");
+        let read = || -> serde_json::Value { serde_json::from_slice(&fs::read(&file).unwrap()).unwrap() };
+        assert!(topic.set(Level::Waiting, "for a", at(0)).unwrap());
+        assert!(!topic.set(Level::Waiting, "for a", at(1)).unwrap());
+        assert!(topic.set(Level::Waiting, "for b\u{1b}[2J", at(2)).unwrap());
         assert_eq!(
             read(),
             serde_json::json!({ "topic": "joining", "state": "waiting", "text": "for b [2J", "since": "2027-01-15T08:00:00Z" })
         );
-        assert!(topic.set(State::Ok, "", at(3)).unwrap());
+        assert!(topic.set(Level::Ok, "", at(3)).unwrap());
         assert_eq!(read()["since"], "2027-01-15T08:00:03Z");
-        assert_eq!(fs::read_dir(dir.path().join("status.d")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(root.path().join(TOPICS)).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_program_that_starts_again_goes_on_waiting() {
+        let root = tempfile::tempdir().unwrap();
+        let start = || TopicFile::new(root.path(), "formation");
+        let since = || read_topics(root.path())[0].since.clone();
+        start().set(Level::Waiting, "for a", at(0)).unwrap();
+        let mut again = start();
+        assert!(again.set(Level::Waiting, "for a", at(9)).unwrap(), "the journal of this run has it too");
+        assert_eq!(since(), "2027-01-15T08:00:00Z");
+        again.set(Level::Failed, "no disk", at(10)).unwrap();
+        start().set(Level::Waiting, "for a", at(11)).unwrap();
+        assert_eq!(since(), "2027-01-15T08:00:11Z");
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_gone_and_may_come_again() {
+        let root = tempfile::tempdir().unwrap();
+        let mut topic = TopicFile::new(root.path(), "kubelet");
+        topic.withdraw().unwrap();
+        topic.set(Level::Waiting, "x", at(0)).unwrap();
+        topic.withdraw().unwrap();
+        assert!(read_topics(root.path()).is_empty());
+        assert!(topic.set(Level::Waiting, "x", at(5)).unwrap());
+        assert_eq!(read_topics(root.path())[0].since, "2027-01-15T08:00:05Z");
     }
 }

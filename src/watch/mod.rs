@@ -1,8 +1,10 @@
 //! How a cluster is, as the operator's machine sees it: what the API says of nodes, workloads, requests and tokens, and what
-//! `pki/` says of certificates. Reads only; [`text`] makes lines of it.
+//! `pki/` says of certificates. Reads only; [`text`] makes lines of it, [`screen`] what is written for the
+//! next look.
 //!
 //! It is not the nodes' own board (`kiln node status`), which also speaks while no API server answers.
 
+pub mod screen;
 pub mod text;
 
 use std::collections::BTreeMap;

@@ -166,6 +166,19 @@ fill() {
     fi
 }
 
+# docker, for clusters of 1.20 that ask for it: always Debian's, since its publisher gives no digests.
+docker_from_debian() {
+    local root=$work/deb-docker package
+    [[ -n ${APT_OPTIONS:-} ]] || apt_private "$work/apt"
+    for package in docker.io tini containerd runc; do
+        unpack_deb "$package" "$root"
+    done
+    mkdir "$root/all"
+    cp "$root"/usr/bin/{docker,containerd,containerd-shim-runc-v2,ctr} "$root"/usr/sbin/{dockerd,docker-proxy,runc} "$root/all/"
+    cp "$root/usr/bin/tini-static" "$root/all/docker-init"
+    place "$root/all" docker "$(debian_version docker.io)" docker dockerd docker-proxy docker-init containerd containerd-shim-runc-v2 ctr runc
+}
+
 need dpkg-deb dpkg
 missing=()
 for component in kubernetes etcd containerd runc cni-plugins; do
@@ -178,6 +191,11 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     fill
+fi
+if [[ $kubernetes == 1.20.* ]] && ! have docker; then
+    work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    docker_from_debian
 fi
 "$here/images.sh" "$target" "$kubernetes"
 say "$target has all that Kubernetes $kubernetes needs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import signal
 import sys
@@ -23,6 +24,14 @@ from .registry import SCENARIOS, Scenario
 MODULES = (forming, traffic, security, faults, quiet)
 
 
+def gaps(text: str) -> tuple[float, float]:
+    """`20-90`."""
+    shortest, longest = (float(part) for part in text.split("-"))
+    if not 0 <= shortest <= longest:
+        raise ValueError(text)
+    return shortest, longest
+
+
 def options() -> argparse.Namespace:
     """Words of the command line."""
     parser = argparse.ArgumentParser(prog="lab", description="A cluster of kiln's nodes as systemd-nspawn machines.")
@@ -32,6 +41,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--kubernetes", default="1.20.2")
     parser.add_argument("--operator", default="admin", help="whose certificate of pki/operators is used")
     parser.add_argument("--cluster-extra", default="", help="more lines of [cluster]")
+    parser.add_argument("--gaps", type=gaps, default=(10.0, 70.0), metavar="SHORTEST-LONGEST",
+                        help="seconds between two machines in `orders`; 10-70 if not given")
+    parser.add_argument("--dice", type=int, default=random.randrange(1 << 30), help="a number that a run printed, for the same chances")
+    parser.add_argument("--repeat", type=int, default=1, help="how often the scenarios are run")
     parser.add_argument("--hold", action="store_true", help="keep the machines until this process is interrupted")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     parser.add_argument("scenario", nargs="*", help="names, or `quick` (the default), `all`")
@@ -126,7 +139,7 @@ def main() -> int:
 
     folder = "components" if wanted.kubernetes == "1.20.2" else f"components-{wanted.kubernetes}"
     components = (wanted.components or media.REPO / folder).resolve()
-    scenarios = chosen(wanted.scenario)
+    scenarios = chosen(wanted.scenario) * wanted.repeat
     work = wanted.work.resolve()
     base = rootfs.base(say)
     with host.held(work, net.NETNS) as state:
@@ -135,7 +148,8 @@ def main() -> int:
         results.mkdir(parents=True)
         cluster = clusters.build(wanted.kiln.resolve(), components, work, base, wanted.kubernetes,
                                  wanted.cluster_extra, state, say)
-        cluster.operator = wanted.operator
+        cluster.operator, cluster.gaps, cluster.dice = wanted.operator, wanted.gaps, random.Random(wanted.dice)
+        say(f"--dice {wanted.dice}")
         run = Run(cluster, results)
         try:
             for scenario in scenarios:

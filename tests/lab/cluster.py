@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -31,6 +32,9 @@ class Cluster:
     folder: Path
     say: Callable[[str], None]
     operator: str = "admin"
+    #: Shortest and longest time between two machines that are switched on, in `orders`.
+    gaps: tuple[float, float] = (10.0, 70.0)
+    dice: random.Random = field(default_factory=random.Random)
     writers: list["Writer"] = field(default_factory=list)
 
     # --- who is who ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 
 from .cluster import Cluster
@@ -22,38 +21,41 @@ def start_at_once(cluster: Cluster) -> str:
     return f"healthy after {seconds:.0f} s"
 
 
-def _start_in_order(cluster: Cluster, dice: random.Random, longest: float) -> str:
+def _start_in_order(cluster: Cluster, shortest: float, longest: float) -> str:
     """Switches the machines on one by one with gaps."""
     order = list(cluster.machines)
-    dice.shuffle(order)
-    gaps = [dice.uniform(0, longest) for _ in order]
-    for name, gap in zip(order, gaps):
-        cluster.start(name)
-        time.sleep(gap)
+    cluster.dice.shuffle(order)
     begin = time.monotonic()
+    for name in order:
+        if name != order[0]:
+            time.sleep(cluster.dice.uniform(shortest, longest))
+        cluster.start(name)
+    last = time.monotonic()
     cluster.wait_healthy(240)
-    return f"{' '.join(name.removeprefix('k8s-') for name in order)}: {time.monotonic() - begin:.0f} s after the last"
+    names = " ".join(name.removeprefix("k8s-") for name in order)
+    return f"{names} within {last - begin:.0f} s: {time.monotonic() - last:.0f} s after the last"
 
 
 @scenario("orders", quick=False, fresh=True)
 def random_orders(cluster: Cluster) -> str:
-    """Five random orders, the gaps of the last up to a minute."""
-    dice, lines = random.Random(), []
-    for longest in (5, 15, 15, 30, 60):
+    """Five random orders, with gaps as --gaps has them."""
+    lines = []
+    for _ in range(5):
         cluster.wipe()
-        lines.append(_start_in_order(cluster, dice, longest))
-        cluster.say(lines[-1])
+        lines.append(_start_in_order(cluster, *cluster.gaps))
+        cluster.say(f"{lines[-1]}, load {load()}")
     return "; ".join(lines)
 
 
 @scenario("order", fresh=True)
 def random_order(cluster: Cluster) -> str:
     """One random order with gaps of up to ten seconds."""
-    return _start_in_order(cluster, random.Random(), 10)
+    return _start_in_order(cluster, 0, 10)
 
 
-def _cut_while_forming(cluster: Cluster, dice: random.Random, cuts: int) -> int:
+def _cut_while_forming(cluster: Cluster, cuts: int) -> int:
     """Starts all and pulls plugs at random moments until the cluster is there."""
+    dice = cluster.dice
     cluster.start()
     for _ in range(cuts):
         time.sleep(dice.uniform(0.2, 12))
@@ -68,10 +70,10 @@ def _cut_while_forming(cluster: Cluster, dice: random.Random, cuts: int) -> int:
 @scenario("cuts", quick=False, fresh=True)
 def power_cuts(cluster: Cluster) -> str:
     """Power cuts at 20 random moments of first boots, five to a first boot."""
-    dice, done = random.Random(), 0
+    done = 0
     while done < 20:
         cluster.wipe()
-        done += _cut_while_forming(cluster, dice, 5)
+        done += _cut_while_forming(cluster, 5)
         cluster.say(f"{done} power cuts")
     return f"{done} power cuts, one cluster each time"
 
@@ -79,7 +81,7 @@ def power_cuts(cluster: Cluster) -> str:
 @scenario("cut", fresh=True)
 def some_power_cuts(cluster: Cluster) -> str:
     """Power cuts at three random moments of a first boot."""
-    return f"{_cut_while_forming(cluster, random.Random(), 3)} power cuts"
+    return f"{_cut_while_forming(cluster, 3)} power cuts"
 
 
 @scenario("minority", fresh=True)

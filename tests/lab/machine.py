@@ -32,7 +32,7 @@ MOUNT = """
 folder=$1 base=$2
 shift 2
 mount -o loop,noatime "$folder/disk.img" "$folder/disk"
-mkdir -p "$folder/disk/upper" "$folder/disk/work" "$folder/disk/containerd"
+mkdir -p "$folder/disk/upper" "$folder/disk/work" "$folder/disk/containerd" "$folder/disk/docker"
 mount -t overlay overlay -o "lowerdir=$folder/placed:$base,upperdir=$folder/disk/upper,workdir=$folder/disk/work" "$folder/root"
 exec "$@"
 """
@@ -123,7 +123,7 @@ class Machine:
                    "systemd-nspawn", "--quiet", "--boot", f"--directory={self.root}", f"--machine={name}",
                    f"--hostname={self.name}", "--register=no", "--keep-unit", "--capability=all",
                    "--drop-capability=CAP_SYS_TIME", "--system-call-filter=@keyring bpf", "--bind=/dev/kmsg",
-                   f"--bind={self.folder}/disk/containerd:/var/lib/containerd", f"--network-namespace-path={netns}",
+                   f"--bind={self.folder}/disk/containerd:/var/lib/containerd", f"--bind={self.folder}/disk/docker:/var/lib/docker", f"--network-namespace-path={netns}",
                    "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"]
         with open(self.folder / "console.log", "ab") as console:
             self.process = subprocess.Popen(

@@ -179,6 +179,62 @@ def rotate(cluster: Cluster) -> str:
     return f"{victim.name}: both renewed after {seconds:.0f} s, Ready past the first ones' end"
 
 
+def _reissued(cluster: Cluster, machine: Machine, path: str, hours: int) -> None:
+    """A certificate of a machine takes the place of the one that it has: the same but for its end."""
+    folder = cluster.folder / "reissued"
+    folder.mkdir(exist_ok=True)
+    cert, key, request = folder / "cert.pem", folder / "key.pem", folder / "request.pem"
+    cert.write_text(machine.run("cat", path).stdout)
+    key.write_text(machine.run("cat", path.replace(".pem", "-key.pem")).stdout)
+    authority = cluster.media.folder / "pki/ca/kubernetes"
+    run("openssl", "x509", "-x509toreq", "-copy_extensions", "copyall", "-in", cert, "-signkey", key, "-out", request)
+    end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 3600 * hours))
+    (folder / "index").write_text("")
+    (folder / "ca.cnf").write_text(f"""[ca]
+default_ca = a
+[a]
+dir = {folder}
+database = {folder}/index
+new_certs_dir = {folder}
+rand_serial = yes
+default_md = sha256
+copy_extensions = copyall
+unique_subject = no
+policy = p
+[p]
+organizationName = optional
+commonName = supplied
+""")
+    run("openssl", "ca", "-batch", "-notext", "-config", folder / "ca.cnf", "-cert", authority / "cert.pem", "-keyfile",
+        authority / "key.pem", "-enddate", end, "-in", request, "-out", cert)
+    machine.run("sh", "-c", f"cat >{path}", text=cert.read_text())
+
+
+@scenario("ending")
+def ending(cluster: Cluster) -> str:
+    """A certificate that ends in less than 30 days is on every node's board; one that ends later is not. The API takes both."""
+    victim, other = cluster.masters[1], cluster.workers[0]
+    path = "/opt/kubernetes/ssl/apiserver.pem"
+    old = victim.run("cat", path).stdout
+    lines = {}
+    try:
+        for hours in (30 * 24 + 2, 30 * 24 - 2):
+            _reissued(cluster, victim, path, hours)
+            # The agent reads certificates every ten minutes, and when it starts.
+            victim.run("systemctl", "restart", "kube-apiserver.service", "kiln-agent.service")
+            wait_for("an API that serves by it", lambda: "ok" in cluster.kubectl("get", "--raw=/readyz", server=victim.node.address), 90)
+            time.sleep(15)
+            board = other.run("kiln", "node", "status", check=False).stdout
+            lines[hours] = [line.strip() for line in board.splitlines() if f"{path} ends at" in line]
+    finally:
+        victim.run("sh", "-c", f"cat >{path}", text=old)
+        victim.run("systemctl", "restart", "kube-apiserver.service", "kiln-agent.service")
+    late, soon = lines.values()
+    if late or not soon:
+        raise LabError(f"2 h before the 30 days the board says {late}, 2 h after {soon}")
+    return f"{other.name} says: {soon[0]}"
+
+
 @scenario("expired", quick=False)
 def expired_token(cluster: Cluster) -> str:
     """A bootstrap token is of no use after its expiry."""

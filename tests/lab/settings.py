@@ -5,6 +5,7 @@ Nothing here belongs into kiln's overlays. docs/lab.md lists each with its reaso
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 #: Packages of the root file system: what the profiles ask of an Enterprise Linux base, under Debian's names.
@@ -12,6 +13,8 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "iproute2", "kmod", "procps", "ethtool", "curl", "openssl", "ca-certificates",
     "iptables", "nftables", "conntrack", "socat", "ipset", "firewalld", "python3-nftables",
     "nginx-light", "libnginx-mod-stream", "keepalived", "chrony", "iputils-ping",
+    # Debian's dockerd is linked against it.
+    "libdevmapper1.02.1",
 )
 
 #: Units of the profiles that the lab leaves out: nobody logs in, not even by SSH.
@@ -53,6 +56,18 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -c 'for c in cpu cpuacct cpuset memory devices freezer blkio pids; do [ ! -d /sys/fs/cgroup/$c ] || mount -o remount,bind,rw /sys/fs/cgroup/$c; done'
 """,
+    # docker has no restrict_oom_score_adj, so what it hands to runc is changed on the way.
+    "usr/local/bin/lab-runc": """\
+#!/bin/sh
+for word; do
+    case $before in
+        --bundle | -b) sed -i 's/"oomScoreAdj":-[0-9]*/"oomScoreAdj":0/' "$word/config.json" ;;
+        --process | -p) sed -i 's/"oomScoreAdj":-[0-9]*/"oomScoreAdj":0/' "$word" ;;
+    esac
+    before=$word
+done
+exec /usr/bin/runc "$@"
+""",
     # The host's kernel messages are not this machine's.
     "etc/systemd/journald.conf.d/50-lab.conf": "[Journal]\nReadKMsg=no\nRateLimitBurst=0\n",
     # NetworkManager leaves a resolv.conf without servers where none are given.
@@ -83,6 +98,12 @@ def adapt_node(root: Path, kubernetes: str) -> None:
         for plugin in CONTAINERD_PLUGINS:
             text = text.replace(f"{plugin}\n", f"{plugin}\n  restrict_oom_score_adj = true\n")
         config.write_text(text)
+    docker = root / "etc/docker/daemon.json"
+    if docker.exists():
+        runc = root / "usr/local/bin/lab-runc"
+        runc.chmod(0o755)
+        words = json.loads(docker.read_text())
+        docker.write_text(json.dumps({**words, "default-runtime": "lab", "runtimes": {"lab": {"path": "/usr/local/bin/lab-runc"}}}))
     # Kubelets of today do not start on a host with cgroup v1 unless they are told to; older ones do not know the word.
     kubelet = root / "opt/kubernetes/cfg/kubelet-config.yml"
     if kubelet.exists() and int(kubernetes.split(".")[1]) >= 35 and "failCgroupV1" not in kubelet.read_text():

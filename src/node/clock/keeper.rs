@@ -11,8 +11,8 @@ use super::chrony::{Chrony, Tracking};
 use super::decide::{NEAR, Step, View, decide};
 use super::{floor, ntp, span};
 use crate::error::Result;
+use crate::node::status::Level;
 use crate::node::status::stamp;
-use crate::node::topic::State;
 
 /// Between two looks: while there is something to settle, and afterwards.
 const SOON: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub struct Keeper<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     /// How the clock is.
-    pub state: State,
+    pub state: Level,
     /// In words.
     pub text: String,
     /// When to look again.
@@ -73,17 +73,17 @@ impl<'a> Keeper<'a> {
             None => Ok(None),
         };
         let (state, text) = match outcome.and_then(|said| Ok((said, self.chrony.tracking()?))) {
-            Err(error) => (State::Warn, error.to_string()),
+            Err(error) => (Level::Warn, error.to_string()),
             Ok((Some((state, text)), _)) => (state, text),
             Ok((None, tracking)) => self.tell(&tracking),
         };
-        let again = if state == State::Ok { LATER } else { SOON };
+        let again = if state == Level::Ok { LATER } else { SOON };
         let (state, text) = self.with_past(state, text);
         Look { state, text, again }
     }
 
     /// Decides whether this master serves, and says what is not settled yet.
-    fn settle(&mut self, agree: &Agree) -> Result<Option<(State, String)>> {
+    fn settle(&mut self, agree: &Agree) -> Result<Option<(Level, String)>> {
         let heard = ntp::ask(&agree.others, self.clock)?;
         let (others, serving) = (agree.others.len(), self.serving);
         let waited = self.started.elapsed().as_secs();
@@ -103,45 +103,45 @@ impl<'a> Keeper<'a> {
                 }
                 let way = if ahead > 0.0 { "behind" } else { "ahead of" };
                 let text = format!("is {} {way} what the other masters serve; chronyd sets it", span(ahead));
-                Ok(Some((State::Waiting, text)))
+                Ok(Some((Level::Waiting, text)))
             }
             Step::Wait(text) => {
                 self.chrony.serve(false)?;
-                Ok(Some((State::Warn, text)))
+                Ok(Some((Level::Warn, text)))
             }
         }
     }
 
     /// How it is when there is nothing to settle.
-    fn tell(&mut self, tracking: &Tracking) -> (State, String) {
+    fn tell(&mut self, tracking: &Tracking) -> (Level, String) {
         if !tracking.synchronised {
             return (
-                State::Warn,
+                Level::Warn,
                 "is not synchronised: no source of time answers, or they contradict each other".to_owned(),
             );
         }
         if tracking.away.abs() > NEAR {
             let text = format!("is {} away from {}, and is being set", span(tracking.away), tracking.source);
-            return (State::Warn, text);
+            return (Level::Warn, text);
         }
         if self.noted.is_none_or(|at| at.elapsed() >= NOTE) && floor::note(&self.root, (self.clock)()).is_ok()
         {
             self.noted = Some(Instant::now());
         }
         match tracking.source.as_str() {
-            "" => (State::Ok, "serves its own time to the cluster".to_owned()),
-            source => (State::Ok, format!("keeps the time of {source}")),
+            "" => (Level::Ok, "serves its own time to the cluster".to_owned()),
+            source => (Level::Ok, format!("keeps the time of {source}")),
         }
     }
 
     /// Adds what the clock said at start, if that could not be.
-    fn with_past(&self, state: State, text: String) -> (State, String) {
+    fn with_past(&self, state: Level, text: String) -> (Level, String) {
         let Some(was) = floor::was(&self.root) else { return (state, text) };
         let past = format!(
             "{text}; at start it said {}, before this node's certificates were made, and was set forward: look after its battery",
             stamp(was)
         );
-        (state.max(State::Warn), past)
+        (state.max(Level::Warn), past)
     }
 }
 

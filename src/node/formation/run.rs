@@ -17,8 +17,9 @@ use crate::node::agent::net;
 use crate::node::agent::tls::Identity;
 use crate::node::agent::wire::{Ask, Reply};
 use crate::node::inventory::{Inventory, Member};
+use crate::node::status::Level;
 use crate::node::status::gather::Me;
-use crate::node::status::{Level, Topic};
+use crate::node::topic::TopicFile;
 
 /// Environment of etcd.service that this writes.
 const ENV: &str = "run/kiln/etcd.env";
@@ -303,7 +304,7 @@ fn sentence(wait: &Wait<HostName>, grace: Duration) -> String {
 }
 
 fn note(root: &Path, clock: fn() -> OffsetDateTime, state: Level, text: &str) -> Result<()> {
-    Topic::new("formation", state, text, clock()).publish(root)
+    TopicFile::new(root, "formation").set(state, text, clock()).map(drop)
 }
 
 /// All members as the plan names them.

@@ -15,7 +15,7 @@ use super::csr::{self, Request};
 use super::judge::{Facts, NodeFacts, Verdict, judge};
 use crate::error::Result;
 use crate::node::inventory::Inventory;
-use crate::node::topic::State;
+use crate::node::status::Level;
 
 /// Reason of what kiln approves.
 pub const APPROVED: &str = "KilnApproved";
@@ -41,13 +41,15 @@ pub struct Round {
 
 impl Round {
     /// For the board.
-    pub fn status(&self) -> (State, String) {
-        let told = |list: &[String]| list[list.len().saturating_sub(TOLD)..].join("\n");
+    pub fn status(&self) -> (Level, String) {
+        // The newest first: the board cuts a long text at its end.
+        let told =
+            |list: &[String]| list.iter().rev().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
         match (self.refused.as_slice(), self.waiting.as_slice()) {
-            ([], []) => (State::Ok, "no certificate request is open or refused".to_owned()),
-            ([], waiting) => (State::Waiting, told(waiting)),
-            (refused, []) => (State::Warn, told(refused)),
-            (refused, waiting) => (State::Warn, format!("{}\n{}", told(refused), told(waiting))),
+            ([], []) => (Level::Ok, "no certificate request is open or refused".to_owned()),
+            ([], waiting) => (Level::Waiting, told(waiting)),
+            (refused, []) => (Level::Warn, told(refused)),
+            (refused, waiting) => (Level::Warn, format!("{}; {}", told(refused), told(waiting))),
         }
     }
 }
@@ -215,4 +217,19 @@ fn nodes(client: &Client) -> ApiResult<BTreeMap<String, NodeFacts>> {
     let name =
         |node: &Value| node.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(client.list("/api/v1/nodes")?.iter().map(|node| (name(node), facts(node))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_refusals_are_told_first() {
+        let refused: Vec<String> = (0..7).map(|number| format!("csr-{number}: no")).collect();
+        let waiting = vec!["csr-9 of b".to_owned()];
+        let (state, text) = Round { refused, waiting, ..Round::default() }.status();
+        assert_eq!(state, Level::Warn);
+        assert_eq!(text, "csr-6: no; csr-5: no; csr-4: no; csr-3: no; csr-2: no; csr-9 of b");
+        assert_eq!(Round::default().status().0, Level::Ok);
+    }
 }

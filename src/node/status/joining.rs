@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{Level, TOPICS, Topic};
+use super::Level;
 use crate::node::kube::client::{ApiError, Client};
 use crate::node::kube::config::KubeConfig;
 use crate::node::mend::CERTIFICATES;
+use crate::node::topic::TopicFile;
 
 /// Name of the topic.
 const NAME: &str = "kubelet";
@@ -22,14 +23,15 @@ const PACE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
 
 /// Looks for ever. On a node that has no kubelet it ends at once.
 pub fn run(root: &Path, clock: fn() -> OffsetDateTime) {
+    let mut topic = TopicFile::new(root, NAME);
     while root.join(BOOTSTRAP).exists() {
         let joined = root.join(CERTIFICATES).join(CERTIFICATE).exists();
         // A folder that cannot be written to costs the line, and nothing else.
         if joined {
-            let _ = std::fs::remove_file(root.join(TOPICS).join(format!("{NAME}.json")));
+            let _ = topic.withdraw();
         } else {
             let (state, text) = verdict(&ask(root));
-            let _ = Topic::new(NAME, state, text, clock()).publish(root);
+            let _ = topic.set(state, &text, clock());
         }
         std::thread::sleep(PACE[usize::from(joined)]);
     }
@@ -96,7 +98,7 @@ mod tests {
     fn a_node_without_a_kubelet_has_nothing_to_say() {
         let dir = tempfile::tempdir().unwrap();
         run(dir.path(), || OffsetDateTime::UNIX_EPOCH);
-        assert!(!dir.path().join(TOPICS).exists());
+        assert!(!dir.path().join(crate::node::status::TOPICS).exists());
         assert!(matches!(ask(dir.path()), Err(Refusal::Unusable(_))));
     }
 }

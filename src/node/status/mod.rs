@@ -1,6 +1,6 @@
 //! How a node is, as it tells the others and shows people: its stage, what it waits for and since when, units, warnings.
 //!
-//! Any program on the node contributes by a file, `/run/kiln/status.d/<topic>.json`. What comes from peers is cut and cleaned
+//! Any program on the node contributes by a file, `/run/kiln/status.d/<topic>.json` ([`crate::node::topic`]). What comes from peers is cut and cleaned
 //! before it is kept: it ends up on consoles.
 
 pub mod board;
@@ -17,9 +17,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cluster::types::HostName;
-use crate::error::{Error, IoContext as _, Result};
 
-/// Folder of the topics.
+/// Folder of the topics, below the root of a node's files.
 pub const TOPICS: &str = "run/kiln/status.d";
 /// Most topics and units of one node.
 const MOST: usize = 48;
@@ -174,28 +173,10 @@ impl Topic {
             *text = clean(text);
         }
     }
-
-    /// Writes the topic for the agent of the node whose files lie below `root`. `since` stays as long as state and text do.
-    pub fn publish(mut self, root: &Path) -> Result<()> {
-        let path = root.join(TOPICS).join(format!("{}.json", self.topic));
-        let folder = root.join(TOPICS);
-        std::fs::create_dir_all(&folder).at("making the folder", &folder)?;
-        if let Some(before) = read_topic(&path)
-            && before.state == self.state
-            && before.text == self.text
-        {
-            self.since = before.since;
-        }
-        let text = serde_json::to_string(&self)
-            .map_err(|error| Error::internal("writing a topic failed").because(error))?;
-        let aside = path.with_extension("new");
-        std::fs::write(&aside, text + "\n").at("writing", &aside)?;
-        std::fs::rename(&aside, &path).at("renaming into place", &path)
-    }
 }
 
 /// Reads one topic; a file that is none is passed over.
-fn read_topic(path: &Path) -> Option<Topic> {
+pub fn read_topic(path: &Path) -> Option<Topic> {
     use std::io::Read as _;
     let mut text = String::new();
     std::fs::File::open(path).ok()?.take(16 << 10).read_to_string(&mut text).ok()?;
@@ -218,6 +199,11 @@ pub fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
+/// As [`clean`], for one's own text: a space in place of each control character keeps words apart.
+pub fn visible(text: &str) -> String {
+    text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A moment, RFC 3339 in whole seconds of UTC.
 pub fn stamp(time: OffsetDateTime) -> String {
     let whole = time.replace_nanosecond(0).unwrap_or(time);
@@ -230,22 +216,22 @@ mod tests {
     use time::macros::datetime;
 
     #[test]
-    fn since_stays_as_long_as_the_topic_does() {
+    fn files_that_are_no_topics_are_passed_over() {
         let root = tempfile::tempdir().unwrap();
-        let say = |text: &str, at| Topic::new("x", Level::Waiting, text, at).publish(root.path()).unwrap();
-        say("for a", datetime!(2026-01-01 00:00 UTC));
-        say("for a", datetime!(2026-01-01 00:01 UTC));
-        assert_eq!(read_topics(root.path())[0].since, "2026-01-01T00:00:00Z");
-        say("for b", datetime!(2026-01-01 00:02 UTC));
-        assert_eq!(read_topics(root.path())[0].since, "2026-01-01T00:02:00Z");
-        std::fs::write(root.path().join(TOPICS).join("bad.json"), "{").unwrap();
-        std::fs::write(root.path().join(TOPICS).join("y.new"), "{}").unwrap();
-        assert_eq!(read_topics(root.path()).len(), 1);
+        let folder = root.path().join(TOPICS);
+        std::fs::create_dir_all(&folder).unwrap();
+        let topic = Topic::new("x", Level::Waiting, "for a\u{7}", datetime!(2026-01-01 00:00 UTC));
+        std::fs::write(folder.join("x.json"), serde_json::to_string(&topic).unwrap()).unwrap();
+        std::fs::write(folder.join("bad.json"), "{").unwrap();
+        std::fs::write(folder.join("y.new"), "{}").unwrap();
+        let read = read_topics(root.path());
+        assert_eq!(read.iter().map(|topic| topic.text.as_str()).collect::<Vec<_>>(), ["for a"]);
     }
 
     #[test]
     fn what_peers_send_cannot_steer_a_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\n\rc"), "a[2Jbc");
+        assert_eq!(visible("a\nb\u{1b}[2J"), "a b [2J");
         assert_eq!(clean(&"x".repeat(1000)).len(), LONGEST);
     }
 }

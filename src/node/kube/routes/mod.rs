@@ -18,7 +18,8 @@ use super::client::Client;
 use super::config::KubeConfig;
 use crate::error::{Error, Result};
 use crate::node::inventory::Inventory;
-use crate::node::topic::{self, State};
+use crate::node::status::Level;
+use crate::node::topic::replace;
 
 use memory::{Memory, Step};
 use wanted::Wanted;
@@ -62,16 +63,16 @@ pub struct Round {
 
 impl Round {
     /// For the board.
-    pub fn status(&self) -> (State, String) {
+    pub fn status(&self) -> (Level, String) {
         let routes = format!("routes to the pods of {} nodes", self.routes);
         match self.own {
             None if self.refused.is_empty() => (
-                State::Waiting,
+                Level::Waiting,
                 "for the range of this node's pods, which the controller manager gives".to_owned(),
             ),
-            None => (State::Waiting, self.refused.join("\n")),
-            Some(own) if self.refused.is_empty() => (State::Ok, format!("pods of {own}, {routes}")),
-            Some(_) => (State::Warn, format!("{routes}\n{}", self.refused.join("\n"))),
+            None => (Level::Waiting, self.refused.join("; ")),
+            Some(own) if self.refused.is_empty() => (Level::Ok, format!("pods of {own}, {routes}")),
+            Some(_) => (Level::Warn, format!("{routes}; {}", self.refused.join("; "))),
         }
     }
 
@@ -109,7 +110,7 @@ impl Router {
         if let Some(own) = wanted.own {
             let text = cni(own)?;
             if std::fs::read(&self.places.cni).ok().as_deref() != Some(text.as_bytes()) {
-                topic::replace(&self.places.cni, text.as_bytes(), 0o644)?;
+                replace(&self.places.cni, text.as_bytes(), 0o644)?;
                 round.done.push(format!("this node's pods have addresses of {own}"));
             }
         }

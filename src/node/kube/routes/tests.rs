@@ -185,9 +185,9 @@ fn the_board_says_what_is_waited_for() {
     let own = Some("10.244.1.0/24".parse().unwrap());
     let refused = vec!["no route to the pods of x: y".to_owned()];
     let round = Round { own, routes: 4, nodes: 5, ..Round::default() };
-    assert_eq!(round.status(), (State::Ok, "pods of 10.244.1.0/24, routes to the pods of 4 nodes".into()));
-    assert_eq!(Round { own: None, ..Round::default() }.status().0, State::Waiting);
-    assert_eq!(Round { own, refused, ..Round::default() }.status().0, State::Warn);
+    assert_eq!(round.status(), (Level::Ok, "pods of 10.244.1.0/24, routes to the pods of 4 nodes".into()));
+    assert_eq!(Round { own: None, ..Round::default() }.status().0, Level::Waiting);
+    assert_eq!(Round { own, refused, ..Round::default() }.status().0, Level::Warn);
     let pause = |nodes, own| Round { nodes, own, ..Round::default() }.pause().as_secs();
     assert_eq!((pause(3, None), pause(3, own), pause(500, own), pause(5000, own)), (2, 10, 100, 120));
 }

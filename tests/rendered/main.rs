@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod balancer;
+mod firewall;
+
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -168,77 +172,6 @@ fn units_start_what_the_node_has() {
     }
 }
 
-#[test]
-fn nginx_takes_its_configuration() {
-    for (name, plan) in plans() {
-        let root = root_of(&plan, 0);
-        let conf = root.path().join("etc/nginx/nginx.conf");
-        if !conf.exists() {
-            assert!(!plan.units.contains(&"nginx.service".to_owned()), "{name}");
-            continue;
-        }
-        // Only the folders that the test may not write to are replaced.
-        let text = std::fs::read_to_string(&conf).unwrap();
-        let text = text
-            .replace("/var/log/nginx", root.path().to_str().unwrap())
-            .replace("/run/nginx.pid", root.path().join("pid").to_str().unwrap());
-        std::fs::write(&conf, text).unwrap();
-        let mut command = Command::new("/usr/sbin/nginx");
-        command.arg("-t").arg("-e").arg(root.path().join("log")).arg("-c").arg(&conf);
-        let said = accepts("nginx-light and libnginx-mod-stream", &mut command);
-        assert!(!said.contains("[warn]"), "{name}: {said}");
-    }
-}
-
-/// An interface of this machine that VRRP may run on.
-fn real_interface() -> String {
-    let names = std::fs::read_dir("/sys/class/net").unwrap();
-    let mut names: Vec<String> = names
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "lo")
-        .collect();
-    names.sort();
-    names.into_iter().next().unwrap_or_else(|| panic!("this test needs a network interface besides lo"))
-}
-
-#[test]
-fn keepalived_takes_its_configuration() {
-    for (name, plan) in plans() {
-        for node in 0..plan.nodes.len() {
-            let root = root_of(&plan, node);
-            let conf = root.path().join("etc/keepalived/keepalived.conf");
-            if !conf.exists() {
-                continue;
-            }
-            let interface = root.path().join("interface.conf");
-            std::fs::write(&interface, format!("interface {}\n", real_interface())).unwrap();
-            let text = std::fs::read_to_string(&conf).unwrap();
-            let (was, is) = ("/etc/keepalived/kiln-interface.conf", interface.to_str().unwrap());
-            assert!(text.contains(was), "{name}: nothing includes the interface");
-            let script = root.path().join("usr/libexec/keepalived/kiln-check-api");
-            // With another user than its own keepalived 2.2.7 kills itself in this mode: on changing back it finds that its
-            // parent is not the keepalived it did not start.
-            assert!(text.contains("script_user nobody"), "{name}: the check runs as root");
-            let text = text
-                .replace("script_user nobody", "script_user root")
-                .replace(was, is)
-                .replace("/usr/libexec/keepalived/kiln-check-api", script.to_str().unwrap());
-            std::fs::write(&conf, text).unwrap();
-            let log = root.path().join("log");
-            let mut command = Command::new("/usr/sbin/keepalived");
-            command.arg(format!("--config-test={}", log.display())).arg("-f").arg(&conf);
-            let output = run("keepalived", &mut command);
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            // The folder of a test may be writable by others on the way down, which keepalived rightly dislikes.
-            let faults: Vec<&str> = said
-                .lines()
-                .filter(|line| !line.contains("Unsafe permissions") && !line.trim().is_empty())
-                .collect();
-            assert!(output.status.success() && faults.is_empty(), "{name}: {}\n{said}", output.status);
-        }
-    }
-}
-
 /// What containerd 1 makes of our file must hold what we wrote. containerd 2 reads version 3, which version 1 refuses, so
 /// that file is checked for being TOML with the new names.
 #[test]
@@ -339,78 +272,4 @@ fn shellcheck_finds_nothing() {
             }
         }
     }
-}
-
-/// The script that names the interface finds it by address, and fails when no interface carries it.
-#[test]
-fn the_vrrp_interface_is_found_by_address() {
-    let (_, cluster) = shapes().remove(3);
-    let root = root_of(&planned(&cluster, Role::Lb, "1.7.28"), 0);
-    let script = std::fs::read_to_string(root.path().join("opt/kiln/bin/kiln-vrrp-interface")).unwrap();
-    let out = root.path().join("interface.conf");
-    let script = script.replace("/etc/keepalived/kiln-interface.conf", out.to_str().unwrap());
-    let with = |address: &str| {
-        run("dash", Command::new("sh").arg("-c").arg(&script).env("KILN_NODE_ADDRESS", address))
-            .status
-            .success()
-    };
-    assert!(!with("192.0.2.1") && !out.exists());
-    assert!(with("127.0.0.1"), "this test needs the Debian packages iproute2 and mawk");
-    assert_eq!(std::fs::read_to_string(out).unwrap(), "interface lo\n");
-}
-
-/// firewalld's own check: of what we wrote, over the zones and services that it brings.
-#[test]
-fn firewalld_takes_its_zones() {
-    let check = |root: &Path| {
-        let mut command = Command::new("firewall-offline-cmd");
-        command.arg(format!("--system-config={}", root.join("etc/firewalld").display()));
-        run("firewalld", command.args(["--default-config", "/usr/lib/firewalld", "--check-config"]))
-    };
-    for (name, plan) in plans() {
-        let root = root_of(&plan, 0);
-        let conf = root.path().join("etc/firewalld/firewalld.conf");
-        std::fs::write(conf, "DefaultZone=public\nCleanupOnExit=yes\n").unwrap();
-        let output = check(root.path());
-        let said =
-            String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && ["", "success"].contains(&said.trim()), "{name}: {said}");
-        let zone = root.path().join("etc/firewalld/zones/public.xml");
-        let text = std::fs::read_to_string(&zone).unwrap();
-        // Releases before 0.7 know these elements and attributes of a zone, and no others.
-        for word in ["<forward", "<icmp", "priority=", "ingress", "egress", "ipset=", "tcp-mss"] {
-            assert!(!text.contains(word), "{name}: {word}");
-        }
-        std::fs::write(&zone, text.replace("<accept/>", "<acept/>").replace("\"tcp\"", "\"tpc\"")).unwrap();
-        assert!(!check(root.path()).status.success(), "{name}: a zone with mistakes is taken");
-    }
-}
-
-/// etcd's ports are open on members alone, to masters and members alone, also where a role has nodes with and without one.
-#[test]
-fn etcd_is_open_to_those_who_need_it() {
-    let mut cluster = common::reference_cluster();
-    for (name, etcd) in [("k8s-node1", true), ("k8s-master3", false)] {
-        cluster.nodes.get_mut(&name.parse().unwrap()).unwrap().etcd = etcd;
-    }
-    let zone = |role| {
-        let root = root_of(&planned(&cluster, role, "1.7.28"), 0);
-        std::fs::read_to_string(root.path().join("etc/firewalld/zones/public.xml")).unwrap()
-    };
-    let rule = |from: u8, to: u8, ports: &str| {
-        format!(
-            "    <source address=\"192.168.31.{from}\"/>\n    <destination address=\"192.168.31.{to}\"/>\n    <port port=\"{ports}\" protocol=\"tcp\"/>"
-        )
-    };
-    let (masters, workers, balancers) = (zone(Role::Master), zone(Role::Worker), zone(Role::Lb));
-    assert!(
-        masters.contains(&rule(72, 71, "2379-2380")) && masters.contains(&rule(75, 71, "2379")),
-        "{masters}"
-    );
-    assert!(
-        workers.contains(&rule(71, 72, "2379-2380")) && !workers.contains("\"192.168.31.73\""),
-        "{workers}"
-    );
-    assert!(!masters.contains("destination address=\"192.168.31.75\""), "{masters}");
-    assert!(!balancers.contains("2379"), "{balancers}");
 }

@@ -31,7 +31,7 @@ fn vendor(file: &str) -> String {
 
 fn parsed(text: &str) -> Vec<Item> {
     let lines: Vec<&str> = text.lines().collect();
-    Parser { lines: &lines, at: 0, functions: Vec::new() }.items(0).unwrap()
+    parse(&lines).unwrap()
 }
 
 /// GRUB's own syntax check.

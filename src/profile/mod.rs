@@ -3,16 +3,20 @@
 //!
 //! A profile knows no cluster. [`Profile::resolve`] answers for given [`Facts`].
 
+mod condition;
+mod rule;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::assets::Assets;
-use crate::cluster::Cluster;
 use crate::cluster::diag::{Diagnostic, Severity};
-use crate::cluster::model::{PodNetwork, ProxyMode, Runtime};
 use crate::cluster::types::Role;
 use crate::error::{Context, Error, Result};
+pub(crate) use condition::Condition;
+pub use condition::{Facts, proxy_name, runtime_name};
+pub use rule::{Opening, PortLabel};
 
 /// What a profile adds. All lists keep the order of the files; a name given twice counts once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,28 +78,6 @@ pub enum Selinux {
     Permissive,
 }
 
-/// When a `[[when]]` holds: all given parts must be so.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Condition {
-    /// One of these Enterprise Linux majors.
-    el: Option<Vec<u8>>,
-    /// Kubernetes of this minor or later.
-    since: Option<u8>,
-    /// Kubernetes of this minor or earlier.
-    until: Option<u8>,
-    /// `containerd` or `docker`.
-    runtime: Option<String>,
-    /// `iptables`, `nftables` or `ipvs`.
-    proxy: Option<String>,
-    /// `flannel` or `bridge`.
-    pod_network: Option<String>,
-    /// Whether the cluster has load balancers of its own.
-    lb: Option<bool>,
-    /// Whether the node runs an etcd member.
-    etcd: Option<bool>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct When {
@@ -111,87 +93,6 @@ struct Raw {
     selinux: Option<Selinux>,
     add: Section,
     when: Vec<When>,
-}
-
-/// What a `[[when]]` can ask about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// Major version of Enterprise Linux.
-    pub el: u8,
-    /// Minor version of Kubernetes.
-    pub minor: u8,
-    /// Container runtime.
-    pub runtime: Runtime,
-    /// Back end of kube-proxy.
-    pub proxy: ProxyMode,
-    /// How pods reach each other.
-    pub pod_network: PodNetwork,
-    /// Whether the cluster has load balancers of its own.
-    pub lb: bool,
-    /// Whether the node runs an etcd member.
-    pub etcd: bool,
-}
-
-impl Facts {
-    /// Facts of a cluster, for nodes with or without an etcd member.
-    pub fn of(cluster: &Cluster, etcd: bool) -> Self {
-        Self {
-            el: cluster.base.release.el,
-            minor: cluster.kubernetes.minor,
-            runtime: cluster.runtime,
-            proxy: cluster.proxy_mode,
-            pod_network: cluster.pod_network,
-            lb: cluster.nodes_of(Role::Lb).next().is_some(),
-            etcd,
-        }
-    }
-}
-
-/// Name of a runtime as profiles and templates write it.
-pub fn runtime_name(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Containerd => "containerd",
-        Runtime::Docker => "docker",
-    }
-}
-
-/// Name of a proxy mode as profiles, templates and kube-proxy write it.
-pub fn proxy_name(mode: ProxyMode) -> &'static str {
-    match mode {
-        ProxyMode::Iptables => "iptables",
-        ProxyMode::Nftables => "nftables",
-        ProxyMode::Ipvs => "ipvs",
-    }
-}
-
-impl Condition {
-    pub(crate) fn holds(&self, facts: &Facts) -> bool {
-        self.el.as_ref().is_none_or(|el| el.contains(&facts.el))
-            && self.since.is_none_or(|minor| facts.minor >= minor)
-            && self.until.is_none_or(|minor| facts.minor <= minor)
-            && self.runtime.as_ref().is_none_or(|name| name == runtime_name(facts.runtime))
-            && self.proxy.as_ref().is_none_or(|name| name == proxy_name(facts.proxy))
-            && self.pod_network.as_ref().is_none_or(|name| name == facts.pod_network.as_str())
-            && self.lb.is_none_or(|lb| lb == facts.lb)
-            && self.etcd.is_none_or(|etcd| etcd == facts.etcd)
-    }
-
-    /// The first part that can never hold, in words.
-    pub(crate) fn fault(&self) -> Option<String> {
-        let one_of = |value: &Option<String>, key: &str, known: &[&str]| match value {
-            Some(value) if !known.contains(&value.as_str()) => {
-                Some(format!("{key} = \"{value}\": it is one of {}", known.join(", ")))
-            }
-            _ => None,
-        };
-        one_of(&self.runtime, "runtime", &["containerd", "docker"])
-            .or_else(|| one_of(&self.proxy, "proxy", &["iptables", "nftables", "ipvs"]))
-            .or_else(|| one_of(&self.pod_network, "pod_network", &PodNetwork::ALL.map(PodNetwork::as_str)))
-            .or_else(|| {
-                let strange = self.el.iter().flatten().find(|el| !(7..=10).contains(*el))?;
-                Some(format!("el = {strange}: Enterprise Linux is 7 to 10"))
-            })
-    }
 }
 
 /// A role as data.
@@ -297,72 +198,10 @@ fn is_word(word: &str) -> bool {
         && word.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '%' | '`'))
 }
 
-/// Something the firewall lets in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Opening {
-    /// A port or range of ports of a transport: `6443`, `30000-32767`; `tcp` or `udp`.
-    Port {
-        /// Port or range as firewalld writes it.
-        port: String,
-        /// `tcp` or `udp`.
-        protocol: String,
-    },
-    /// A whole IP protocol by its name in `/etc/protocols`.
-    Protocol {
-        /// Name: `vrrp`.
-        name: String,
-    },
-}
-
-impl Opening {
-    /// Reads `6443/tcp`, `30000-32767/udp` or `protocol/vrrp`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let fault = || {
-            format!("firewall `{}`: write 6443/tcp, 30000-32767/udp or protocol/vrrp", text.escape_debug())
-        };
-        let (left, right) = text.split_once('/').ok_or_else(fault)?;
-        if left == "protocol" && !right.is_empty() && right.bytes().all(|b| b.is_ascii_lowercase()) {
-            return Ok(Self::Protocol { name: right.to_owned() });
-        }
-        let port = |text: &str| text.parse::<u16>().ok().filter(|port| port.to_string() == text && *port > 0);
-        let (first, last) = left.split_once('-').unwrap_or((left, left));
-        match (port(first), port(last)) {
-            (Some(first), Some(last)) if first <= last && matches!(right, "tcp" | "udp") => {
-                Ok(Self::Port { port: left.to_owned(), protocol: right.to_owned() })
-            }
-            _ => Err(fault()),
-        }
-    }
-}
-
-/// A label that SELinux is to know a TCP port by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PortLabel {
-    /// Type of the policy: `http_port_t`.
-    pub label: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl PortLabel {
-    /// Reads `http_port_t:6443`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let word = |label: &str| {
-            label.ends_with("_port_t")
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        };
-        text.split_once(':')
-            .filter(|(label, _)| word(label))
-            .and_then(|(label, port)| Some(Self { label: label.to_owned(), port: port.parse().ok()? }))
-            .filter(|it| it.port > 0)
-            .ok_or_else(|| format!("SELinux port `{}`: write http_port_t:6443", text.escape_debug()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::model::{PodNetwork, ProxyMode, Runtime};
 
     fn facts() -> Facts {
         let (runtime, proxy) = (Runtime::Containerd, ProxyMode::Iptables);
@@ -426,13 +265,5 @@ mod tests {
     fn a_mistake_has_its_place() {
         let error = with("[add]\npackage = []\n").unwrap_err();
         assert_eq!(error.findings()[0].span, Some(6..13));
-    }
-
-    #[test]
-    fn openings_are_ports_or_protocols() {
-        assert!(Opening::parse("30000-32767/udp").is_ok() && Opening::parse("protocol/vrrp").is_ok());
-        for bad in ["", "80", "80/icmp", "0/tcp", "9-8/tcp", "70000/tcp", "protocol/a b", "+80/tcp"] {
-            assert!(Opening::parse(bad).is_err(), "{bad}");
-        }
     }
 }
