@@ -2,71 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics")]
 
+#[path = "cluster/case.rs"]
+mod case;
 mod common;
 
-use std::path::Path;
-
-use kiln::cluster::diag::{Diagnostic, Severity};
+use case::{Case, error, findings, verify, warning};
 use kiln::cluster::rule::Rule;
 use kiln::cluster::{self, SAMPLE};
-
-/// The sample, edited: `what` → `with`, at the first place it occurs.
-struct Case {
-    rule: Rule,
-    edits: Vec<(String, String)>,
-    key: &'static str,
-    /// Text of the line that the finding points to; empty where it points nowhere.
-    line: &'static str,
-    severity: Severity,
-}
-
-fn error(rule: Rule, what: &str, with: &str, key: &'static str, line: &'static str) -> Case {
-    Case { rule, edits: vec![(what.into(), with.into())], key, line, severity: Severity::Error }
-}
-
-fn warning(rule: Rule, what: &str, with: &str, key: &'static str, line: &'static str) -> Case {
-    Case { severity: Severity::Warning, ..error(rule, what, with, key, line) }
-}
-
-impl Case {
-    fn and(mut self, what: &str, with: &str) -> Self {
-        self.edits.push((what.into(), with.into()));
-        self
-    }
-
-    fn text(&self) -> String {
-        self.edits.iter().fold(SAMPLE.to_owned(), |text, (what, with)| {
-            assert!(text.contains(what.as_str()), "the sample has no `{what}`");
-            text.replacen(what.as_str(), with, 1)
-        })
-    }
-}
-
-fn findings(text: &str) -> Vec<Diagnostic> {
-    match cluster::parse(Path::new("cluster.toml"), text) {
-        Ok((_, warnings)) => warnings,
-        Err(error) => error.findings().to_vec(),
-    }
-}
-
-fn line_of(text: &str, finding: &Diagnostic) -> String {
-    let Some(span) = &finding.span else { return String::new() };
-    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    text[start..].lines().next().unwrap_or_default().to_owned()
-}
-
-fn verify(cases: &[Case]) {
-    for case in cases {
-        let text = case.text();
-        let found = findings(&text);
-        let seen: Vec<_> =
-            found.iter().map(|found| (found.rule, found.key.as_str(), found.severity)).collect();
-        assert_eq!(seen, [(case.rule.name(), case.key, case.severity)], "{:?}\n{found:#?}", case.edits);
-        assert!(line_of(&text, &found[0]).contains(case.line), "{:?}\n{found:#?}", case.edits);
-        assert_eq!(found[0].span.is_none(), case.line.is_empty(), "{found:#?}");
-        assert!(!found[0].message.is_empty() && found[0].message.len() < 400, "{found:#?}");
-    }
-}
 
 /// Node 0 of the sample, from its address on.
 const MAC: &str = "mac = \"52:54:00:00:31:71\"";
@@ -243,72 +185,6 @@ fn values_together() {
 }
 
 #[test]
-fn attachments() {
-    use Rule::*;
-    let second = "52:54:00:00:32:71";
-    let bond =
-        |more: &str| format!("{MAC}\nbond = {{ members = [\"52:54:00:00:31:71\", \"{second}\"]{more} }}");
-    let nic = |mac: &str, more: &str| format!("{MAC}\nnic = [{{ mac = \"{mac}\", {more} }}]");
-    let address = "address = \"10.9.0.71/24\"";
-    let far = |text: &str| format!("address = \"{text}\"");
-    verify(&[
-        error(BadBond, MAC, "bond = { members = [] }", "node[0].bond", "bond"),
-        error(MissingKey, MAC, "bond = { mode = \"802.3ad\" }", "node[0].bond.members", "bond"),
-        error(BadBond, MAC, &bond("").replacen(MAC, "mac = \"52:54:00:00:99:71\"", 1), "node[0].mac", "99:71"),
-        error(UnknownValue, MAC, &bond(", mode = \"lacp\""), "node[0].bond.mode", "lacp"),
-        error(BadBond, MAC, &bond(", lacp_rate = \"fast\""), "node[0].bond.lacp_rate", "fast"),
-        error(BadBond, MAC, &bond(", xmit_hash_policy = \"layer2\""), "node[0].bond.xmit_hash_policy", "layer2"),
-        error(UnknownKey, MAC, &bond(", primary = \"x\""), "node[0].bond.primary", "primary"),
-        error(BadMac, MAC, &bond("").replace("32:71", "zz:71"), "node[0].bond.members[1]", "zz"),
-        error(Duplicate, MAC, &bond("").replace("32:71", "31:71"), "node[0].bond.members[1]", "bond"),
-        error(Duplicate, MAC, &bond("").replace(second, "52:54:00:00:31:74"), "node[1].mac", "31:74"),
-        error(OutOfRange, MAC, &format!("{MAC}\nvlan = 4095"), "node[0].vlan", "4095"),
-        error(OutOfRange, MAC, &format!("{MAC}\nvlan = 0"), "node[0].vlan", "vlan"),
-        error(OutOfRange, MAC, &nic(second, &format!("{address}, mtu = 576")), "node[0].nic[0].mtu", "576"),
-        error(OutOfRange, "prefix = 24", "prefix = 24\nmtu = 99", "network.mtu", "99"),
-        error(MissingKey, MAC, &nic(second, "vlan = 7"), "node[0].nic[0].address", "nic"),
-        error(BadCidr, MAC, &nic(second, &far("10.9.0.71")), "node[0].nic[0].address", "nic"),
-        error(BadCidr, MAC, &nic(second, &far("10.9.0.71/31")), "node[0].nic[0].address", "nic"),
-        error(Ipv4Only, MAC, &nic(second, &far("fd00::71/64")), "node[0].nic[0].address", "nic"),
-        error(NotAHostAddress, MAC, &nic(second, &far("10.9.0.255/24")), "node[0].nic[0].address", "nic"),
-        error(NotAHostAddress, MAC, &nic(second, &far("127.0.0.9/24")), "node[0].nic[0].address", "nic"),
-        error(CidrOverlap, MAC, &nic(second, &far("192.168.31.9/24")), "node[0].nic[0]", "nic"),
-        error(CidrOverlap, MAC, &nic(second, &far("10.244.3.9/24")), "node[0].nic[0]", "nic"),
-        error(BadNic, MAC, &nic("52:54:00:00:31:71", address), "node[0].nic[0]", "nic"),
-        error(Duplicate, MAC, &nic("52:54:00:00:31:74", address), "node[1].mac", "31:74"),
-        error(AddressTaken, MAC, &nic(second, address), "node[1].nic[0]", "nic")
-            .and("mac = \"52:54:00:00:31:74\"", "mac = \"52:54:00:00:31:74\"\nnic = [{ mac = \"52:54:00:00:32:74\", address = \"10.9.0.71/24\" }]"),
-        error(UnknownKey, "# [console]", "[preflight]\nram = \"warn\"", "preflight.ram", "ram"),
-        error(UnknownValue, "# [console]", "[preflight]\nmemory = \"warning\"", "preflight.memory", "warning"),
-    ]);
-    let two = format!(
-        "{MAC}\nnic = [{{ mac = \"{second}\", {address} }}, {{ mac = \"52:54:00:00:33:71\", address = \"10.9.0.99/25\" }}]"
-    );
-    assert_eq!(findings(&SAMPLE.replacen(MAC, &two, 1))[0].rule, "cidr-overlap");
-}
-
-#[test]
-fn attachments_that_are_right() {
-    let text = format!(
-        "bond = {{ members = [\"52:54:00:00:31:71\", \"52:54:00:00:32:71\"], mode = \"802.3ad\", lacp_rate = \"fast\" }}\n\
-         vlan = 31\nnic = [{{ mac = \"52:54:00:00:32:71\", address = \"10.9.0.71/24\", vlan = 9 }}, \
-         {{ mac = \"52:54:00:00:31:71\", address = \"10.8.0.71/24\" }}]"
-    );
-    let text = SAMPLE.replacen(MAC, &text, 1).replacen("# [console]", "[preflight]\ncores = \"error\"", 1);
-    let (cluster, warnings) = cluster::parse(Path::new("cluster.toml"), &text).unwrap();
-    assert_eq!(warnings, []);
-    let node = cluster.nodes.values().find(|node| node.name.as_str() == "k8s-master1").unwrap();
-    assert_eq!((node.identity.mac, node.attachment.nics.len()), (None, 2));
-    let bond = node.attachment.bond.as_ref().unwrap();
-    assert_eq!(bond.options(), "mode=802.3ad,miimon=100,lacp_rate=fast");
-    use kiln::cluster::preflight::{Check, Level};
-    assert_eq!(
-        (cluster.preflight.level(Check::Cores), cluster.preflight.level(Check::Vip)),
-        (Level::Error, Level::Warn)
-    );
-}
-
-#[test]
 fn roles() {
     let node = |index: usize, profile: &str| {
         format!(
@@ -407,10 +283,11 @@ fn a_yescrypt_hash_is_taken_where_the_system_knows_it() {
     assert_eq!(findings(&SAMPLE.replacen("# root_password_hash = \"$6$…\"", &hash, 1)), []);
 }
 
-/// Every rule is set off by a test of this file, so none can be dead.
+/// Every rule is set off by a test of this file or of the one about attachments, so none can be dead.
 #[test]
 fn every_rule_is_tested_here() {
-    let source = std::fs::read_to_string(common::root().join("tests/cluster.rs")).unwrap();
+    let read = |name: &str| std::fs::read_to_string(common::root().join("tests").join(name)).unwrap();
+    let source = ["cluster.rs", "cluster_attach.rs"].map(read).concat();
     for rule in Rule::ALL {
         let tested =
             source.contains(&format!("{rule:?},")) || source.contains(&format!("\"{}\"", rule.name()));

@@ -44,7 +44,9 @@ pub enum Course {
 }
 
 /// Words that show that a stage has been reached.
-const SIGNS: [(Stage, &[&str]); 4] = [
+const SIGNS: [(Stage, &[&str]); 5] = [
+    // Before the system's "Welcome to".
+    (Stage::Loader, &["Welcome to GRUB"]),
     (Stage::Installer, &["KILN-STANDIN", "kiln STAND-IN", "anaconda"]),
     (
         Stage::System,
@@ -158,6 +160,8 @@ mod tests {
             ("EFI stub: UEFI Secure Boot is enabled.", Some(Stage::Kernel), Some(Stage::Kernel)),
             ("[    1.9] Run /init as init process", Some(Stage::Installer), Some(Stage::System)),
             ("KILN-STANDIN-STEP 0.1 start", Some(Stage::Installer), Some(Stage::Installer)),
+            ("Welcome to GRUB!", Some(Stage::Loader), Some(Stage::Loader)),
+            ("Welcome to Debian GNU/Linux 12 (bookworm)!", Some(Stage::Installer), Some(Stage::System)),
             ("nothing", None, None),
         ] {
             assert_eq!(stage_of(line, Course::Medium), medium, "{line}");

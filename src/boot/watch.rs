@@ -204,10 +204,8 @@ impl Watch<'_> {
     fn act(&mut self) -> Act {
         let act = self.goal.act(&self.console, &self.ended);
         match &act {
-            Act::Reach(stage) => {
-                if self.console.reach(*stage) {
-                    self.progress.step(&format!("{} reached", stage.as_str()));
-                }
+            Act::Reach(stage) if self.console.reach(*stage) => {
+                self.progress.step(&format!("{} reached", stage.as_str()));
             }
             Act::Fail(failure) => self.fail(failure.kind, failure.message.clone()),
             _ => {}

@@ -168,7 +168,7 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
     let (node, more, text) = match node::prepare::prepare(&options, operator, progress)? {
         Outcome::Installed { node, disk } => {
             let text = format!("this machine is {}, and {disk} was installed from this medium", node.name);
-            (node, json!({ "installed": disk }), text)
+            (*node, json!({ "installed": disk }), text)
         }
         Outcome::Ready(done) => {
             done.notes.iter().for_each(|note| report.note(note));

@@ -70,11 +70,11 @@ pub struct NodeFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The machine may be installed.
-    Ready(Prepared),
+    Ready(Box<Prepared>),
     /// It was installed from this medium: it is to boot this disk.
     Installed {
         /// Who it is.
-        node: NodeFile,
+        node: Box<NodeFile>,
         /// Its disk: `sda`.
         disk: String,
     },
@@ -142,7 +142,7 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     let notes = match guard(root, &found, &manifest, &disks, &choice, operator)? {
         Guarded::Installed(disk) => {
             save(out, INSTALLED, &format!("{disk}\n"))?;
-            return Ok(Outcome::Installed { node, disk });
+            return Ok(Outcome::Installed { node: Box::new(node), disk });
         }
         Guarded::Free(notes) => notes,
     };
@@ -168,7 +168,7 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     save(out, "disk.ks", &answer)?;
     let bytes = manifest.files.values().map(|file| file.size).fold(0, u64::saturating_add);
     let files = manifest.files.len() as u64;
-    Ok(Outcome::Ready(Prepared { node, disks: choice, notes, findings, verified, files, bytes }))
+    Ok(Outcome::Ready(Box::new(Prepared { node, disks: choice, notes, findings, verified, files, bytes })))
 }
 
 /// What an earlier attempt left must not be taken for an answer.

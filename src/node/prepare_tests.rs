@@ -27,7 +27,7 @@ fn run(options: &Options<'_>) -> Result<Outcome> {
 
 fn ready(outcome: Result<Outcome>) -> Prepared {
     match outcome {
-        Ok(Outcome::Ready(prepared)) => prepared,
+        Ok(Outcome::Ready(prepared)) => *prepared,
         other => panic!("{other:?}"),
     }
 }

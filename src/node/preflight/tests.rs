@@ -1,15 +1,12 @@
 //! Every finding, from facts that cause it: nothing of the machine that runs the tests is asked.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, VecDeque};
-use std::io;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
 
 use time::macros::datetime;
 
-use super::segment::frame::tests::{advert, reply};
-use super::segment::{Heard, LinkState, Request, Wire};
+use super::segment::{Heard, LinkState, Request};
 use super::*;
 use crate::cluster::Cluster;
 use crate::cluster::types::Role;
@@ -337,67 +334,4 @@ fn errors_stop_and_tell_all() {
     assert_eq!(look(&cluster, &fake, &hands).0, [(Level::Warn, Check::Memory)]);
     cluster.preflight.0 = [(Check::Gateway, Level::Error)].into();
     assert_eq!(look(&cluster, &fake, &hands).0[1], (Level::Error, Check::Gateway));
-}
-
-/// A wire that gives frames in answer to each frame sent.
-struct Scripted {
-    answer: Box<dyn Fn(&[u8]) -> Vec<Vec<u8>>>,
-    queue: VecDeque<Vec<u8>>,
-    sent: Vec<Vec<u8>>,
-}
-
-impl Wire for Scripted {
-    fn mac(&self) -> [u8; 6] {
-        OWN
-    }
-
-    fn send(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.sent.push(frame.to_vec());
-        self.queue.push_back(frame.to_vec());
-        self.queue.extend((self.answer)(frame));
-        Ok(())
-    }
-
-    fn receive(&mut self, _: Instant) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.queue.pop_front())
-    }
-}
-
-#[test]
-fn asking_believes_only_what_concerns_it() {
-    let request = Request {
-        nics: vec!["ens3".into()],
-        bond: None,
-        vlan: None,
-        mtu: 1500,
-        targets: vec![ip(71), ip(74), ip(75)],
-        long: vec![ip(74), ip(75)],
-        probe: true,
-    };
-    // .74 answers anything, .75 short frames only, and .71 is probed for by another machine.
-    let answer = |frame: &[u8]| {
-        let target = Ipv4Addr::from(<[u8; 4]>::try_from(&frame[38..42]).unwrap());
-        let mut answers = vec![vec![0; 5], advert([192, 168, 31, 9], 2, 7), reply(OTHER, ip(200))];
-        match target {
-            _ if target == ip(74) || target == ip(75) && frame.len() < 100 => {
-                answers.push(reply(OTHER, target))
-            }
-            _ if target == ip(71) => answers.push(segment::frame::probe(LB1, target, 0)),
-            _ => {}
-        }
-        answers
-    };
-    let mut wire = Scripted { answer: Box::new(answer), queue: VecDeque::new(), sent: Vec::new() };
-    let mut heard = Heard { mtu: Some(1500), ..Default::default() };
-    segment::ask(&mut wire, &request, Duration::ZERO, Duration::ZERO, &mut heard).unwrap();
-    let macs = |last: u8| heard.answers.get(&ip(last)).cloned().unwrap_or_default();
-    assert_eq!((macs(71), macs(74), macs(200)), ([LB1].into(), [OTHER].into(), [].into()));
-    assert_eq!(heard.long, [ip(74)].into());
-    assert_eq!(heard.adverts.len(), 1);
-    assert_eq!(
-        wire.sent.iter().filter(|frame| frame.len() == 1514).count(),
-        3,
-        "two, then the one that was silent"
-    );
-    assert_eq!(wire.sent.len(), 9 + 3);
 }

@@ -71,7 +71,8 @@ impl Wire for Packets {
 
     fn receive(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>> {
         let mut buffer = vec![0; LONGEST];
-        loop {
+        // First, or a segment that never falls silent would never be done with.
+        while Instant::now() < until {
             match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(len) => {
                     buffer.truncate(len);
@@ -83,14 +84,12 @@ impl Wire for Packets {
                 Err(error) => return Err(error.into()),
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
-            }
             let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
             match poll(&mut [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)], Some(&left)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(None)
     }
 }
