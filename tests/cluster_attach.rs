@@ -26,7 +26,7 @@ fn attachments() {
     let far = |text: &str| format!("address = \"{text}\"");
     verify(&[
         error(BadBond, MAC, "bond = { members = [] }", "node[0].bond", "bond"),
-        error(MissingKey, MAC, "bond = { mode = \"802.3ad\" }", "node[0].bond.members", "bond"),
+        error(BadBond, MAC, "bond = { mode = \"802.3ad\" }", "node[0].bond", "bond"),
         error(BadBond, MAC, &bond("").replacen(MAC, "mac = \"52:54:00:00:99:71\"", 1), "node[0].mac", "99:71"),
         error(UnknownValue, MAC, &bond(", mode = \"lacp\""), "node[0].bond.mode", "lacp"),
         error(BadBond, MAC, &bond(", lacp_rate = \"fast\""), "node[0].bond.lacp_rate", "fast"),
@@ -65,7 +65,7 @@ fn attachments_that_are_right() {
     let text = "bond = { members = [\"52:54:00:00:31:71\", \"52:54:00:00:32:71\"], mode = \"802.3ad\", lacp_rate = \"fast\" }\n\
          vlan = 31\nnic = [{ mac = \"52:54:00:00:32:71\", address = \"10.9.0.71/24\", vlan = 9 }, \
          { mac = \"52:54:00:00:31:71\", address = \"10.8.0.71/24\" }]";
-    let text = SAMPLE.replacen(MAC, &text, 1).replacen("# [console]", "[preflight]\ncores = \"error\"", 1);
+    let text = SAMPLE.replacen(MAC, text, 1).replacen("# [console]", "[preflight]\ncores = \"error\"", 1);
     let (cluster, warnings) = cluster::parse(Path::new("cluster.toml"), &text).unwrap();
     assert_eq!(warnings, []);
     let node = cluster.nodes.values().find(|node| node.name.as_str() == "k8s-master1").unwrap();

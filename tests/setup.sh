@@ -13,7 +13,7 @@ debian=(
   squashfs-tools busybox-static createrepo-c kmod rpm                     # stand-in media: installer
   qemu-system-x86 qemu-utils ovmf                                         # boots
   mmdebstrap systemd-container iproute2 nftables tcpdump                  # lab
-  nginx-light libnginx-mod-stream keepalived chrony systemd containerd etcd-server etcd-client # rendered configuration is read by them
+  nginx-light libnginx-mod-stream keepalived chrony firewalld systemd containerd etcd-server etcd-client # rendered configuration is read by them
   skopeo umoci docker.io                                                      # oracles for images, beside containerd
 )
 # What Debian packages need to be installed to build Kubernetes 1.20.2 for the demo lies in tests/components.

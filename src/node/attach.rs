@@ -145,7 +145,10 @@ impl Lines<'_> {
 
     fn line(&self, address: &str, device: &str, mtu: Option<u16>) -> String {
         let mtu = mtu.map(|mtu| format!(" --mtu={mtu}")).unwrap_or_default();
-        let bind = if self.bind { " --bindto=mac" } else { "" };
+        // Only a NIC can be bound to its address; a bond and a VLAN have those of what they lie on.
+        let plain =
+            !device.contains("--bondslaves=") && !device.contains("--vlanid=") && !device.contains(BOND);
+        let bind = if self.bind && plain { " --bindto=mac" } else { "" };
         format!("network{address}{device}{bind}{mtu} --noipv6 --activate --onboot=yes\n")
     }
 
@@ -220,7 +223,7 @@ mod tests {
         assert_eq!(
             text,
             "network --bootproto=static --ip=192.168.31.71 --netmask=255.255.255.0 --gateway=192.168.31.1 --nodns \
-             --device=bond0 --bondslaves=ens3,ens4 --bondopts=mode=active-backup,miimon=100 --vlanid=100 --bindto=mac \
+             --device=bond0 --bondslaves=ens3,ens4 --bondopts=mode=active-backup,miimon=100 --vlanid=100 \
              --noipv6 --activate --onboot=yes\nnetwork --hostname=k8s-master1\n"
         );
     }

@@ -112,8 +112,17 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,approve)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__approve"
                 ;;
+            kiln__subcmd__help__subcmd__node,bind)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__bind"
+                ;;
+            kiln__subcmd__help__subcmd__node,boot-disk)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__boot__subcmd__disk"
+                ;;
             kiln__subcmd__help__subcmd__node,clock)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__clock"
+                ;;
+            kiln__subcmd__help__subcmd__node,finish)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__finish"
                 ;;
             kiln__subcmd__help__subcmd__node,form)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__form"
@@ -133,11 +142,20 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,prepare)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__prepare"
                 ;;
+            kiln__subcmd__help__subcmd__node,probe-disk)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__probe__subcmd__disk"
+                ;;
+            kiln__subcmd__help__subcmd__node,release)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__release"
+                ;;
             kiln__subcmd__help__subcmd__node,routes)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__routes"
                 ;;
             kiln__subcmd__help__subcmd__node,status)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__status"
+                ;;
+            kiln__subcmd__help__subcmd__node,unfinished)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__unfinished"
                 ;;
             kiln__subcmd__help__subcmd__node,verify)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__verify"
@@ -172,8 +190,17 @@ _kiln() {
             kiln__subcmd__node,approve)
                 cmd="kiln__subcmd__node__subcmd__approve"
                 ;;
+            kiln__subcmd__node,bind)
+                cmd="kiln__subcmd__node__subcmd__bind"
+                ;;
+            kiln__subcmd__node,boot-disk)
+                cmd="kiln__subcmd__node__subcmd__boot__subcmd__disk"
+                ;;
             kiln__subcmd__node,clock)
                 cmd="kiln__subcmd__node__subcmd__clock"
+                ;;
+            kiln__subcmd__node,finish)
+                cmd="kiln__subcmd__node__subcmd__finish"
                 ;;
             kiln__subcmd__node,form)
                 cmd="kiln__subcmd__node__subcmd__form"
@@ -196,11 +223,20 @@ _kiln() {
             kiln__subcmd__node,prepare)
                 cmd="kiln__subcmd__node__subcmd__prepare"
                 ;;
+            kiln__subcmd__node,probe-disk)
+                cmd="kiln__subcmd__node__subcmd__probe__subcmd__disk"
+                ;;
+            kiln__subcmd__node,release)
+                cmd="kiln__subcmd__node__subcmd__release"
+                ;;
             kiln__subcmd__node,routes)
                 cmd="kiln__subcmd__node__subcmd__routes"
                 ;;
             kiln__subcmd__node,status)
                 cmd="kiln__subcmd__node__subcmd__status"
+                ;;
+            kiln__subcmd__node,unfinished)
+                cmd="kiln__subcmd__node__subcmd__unfinished"
                 ;;
             kiln__subcmd__node,verify)
                 cmd="kiln__subcmd__node__subcmd__verify"
@@ -214,8 +250,17 @@ _kiln() {
             kiln__subcmd__node__subcmd__help,approve)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__approve"
                 ;;
+            kiln__subcmd__node__subcmd__help,bind)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__bind"
+                ;;
+            kiln__subcmd__node__subcmd__help,boot-disk)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__boot__subcmd__disk"
+                ;;
             kiln__subcmd__node__subcmd__help,clock)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__clock"
+                ;;
+            kiln__subcmd__node__subcmd__help,finish)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__finish"
                 ;;
             kiln__subcmd__node__subcmd__help,form)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__form"
@@ -238,11 +283,20 @@ _kiln() {
             kiln__subcmd__node__subcmd__help,prepare)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__prepare"
                 ;;
+            kiln__subcmd__node__subcmd__help,probe-disk)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__probe__subcmd__disk"
+                ;;
+            kiln__subcmd__node__subcmd__help,release)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__release"
+                ;;
             kiln__subcmd__node__subcmd__help,routes)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__routes"
                 ;;
             kiln__subcmd__node__subcmd__help,status)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__status"
+                ;;
+            kiln__subcmd__node__subcmd__help,unfinished)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__unfinished"
                 ;;
             kiln__subcmd__node__subcmd__help,verify)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__verify"
@@ -296,7 +350,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__boot)
-            opts="-q -h --firmware --as --memory --cpus --mac --serial --uuid --accel --qemu --timeout --expect-node --log --junit --json --screenshot --keep --color --quiet --help"
+            opts="-q -h --firmware --as --memory --cpus --mac --serial --uuid --accel --qemu --timeout --silence --expect-node --log --junit --json --screenshot --keep --install --disk --expect --until --boots --boot-order --medium-stays --power-cut --power-cut-at --settle --asset --rtc --scenario --jobs --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,6 +396,10 @@ _kiln() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --silence)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --expect-node)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -358,6 +416,54 @@ _kiln() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expect)
+                    COMPREPLY=($(compgen -W "installed refused" -- "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boots)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-order)
+                    COMPREPLY=($(compgen -W "medium disk firmware" -- "${cur}"))
+                    return 0
+                    ;;
+                --power-cut)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --power-cut-at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --asset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rtc)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scenario)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -370,7 +476,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__build)
-            opts="-p -C -o -q -h --profile --cluster --output --kiln --force --json --color --quiet --help"
+            opts="-p -C -o -q -h --profile --cluster --output --reinstall --kiln --force --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -397,6 +503,10 @@ _kiln() {
                     return 0
                     ;;
                 -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reinstall)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -632,7 +742,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare place verify images clock addons approve routes agent mend form formed status"
+            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -687,7 +797,49 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__help__subcmd__node__subcmd__bind)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__boot__subcmd__disk)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__help__subcmd__node__subcmd__clock)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__finish)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -785,6 +937,34 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__help__subcmd__node__subcmd__probe__subcmd__disk)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__release)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__help__subcmd__node__subcmd__routes)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -800,6 +980,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__unfinished)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1088,7 +1282,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare place verify images clock addons approve routes agent mend form formed status help"
+            opts="-q -h --color --quiet --help prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1171,6 +1365,54 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__bind)
+            opts="-q -h --prepared --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --prepared)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__boot__subcmd__disk)
+            opts="-q -h --media --prepared --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --media)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prepared)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__clock)
             opts="-q -h --root --floor --agree --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1179,6 +1421,28 @@ _kiln() {
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__finish)
+            opts="-q -h --prepared --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --prepared)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1242,7 +1506,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare place verify images clock addons approve routes agent mend form formed status help"
+            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1297,7 +1561,49 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__help__subcmd__bind)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__boot__subcmd__disk)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__help__subcmd__clock)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__finish)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1409,6 +1715,34 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__help__subcmd__probe__subcmd__disk)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__release)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__help__subcmd__routes)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1424,6 +1758,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__unfinished)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1530,7 +1878,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__prepare)
-            opts="-q -h --media --out --node --skip-verify --json --color --quiet --help"
+            opts="-q -h --media --out --node --skip-verify --skip-preflight --dry-run --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1548,6 +1896,58 @@ _kiln() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__probe__subcmd__disk)
+            opts="-q -h --media --dir --seconds --out --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --media)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seconds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__release)
+            opts="-q -h --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1592,6 +1992,24 @@ _kiln() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__unfinished)
+            opts="-q -h --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

@@ -146,35 +146,56 @@ complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcomman
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make what is missing; a build does so by itself'
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'
 complete -c kiln -n "__fish_kiln_using_subcommand pki; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -s q -l quiet -d 'Say nothing but warnings and errors'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "clock" -d 'Look after the clock, and say how it is; a unit of every node'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "addons" -d 'Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "approve" -d 'Judge kubelets\' certificate requests; a unit of masters'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "routes" -d 'Keep the CNI configuration and the routes of bridge mode; a unit of nodes that run pods'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "agent" -d 'Answer the other nodes and tell them how this one is; a unit of every node'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "mend" -d 'Remove what a power cut left half written of the kubelet\'s own files; run before it'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "form" -d 'Let etcd start once it may: found the cluster, join it again, or wait; run before etcd'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "formed" -d 'Remember that etcd has had a quorum; run after etcd is ready'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "status" -d 'Show all nodes of the cluster: stage, what is waited for and since when, warnings'
-complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare place verify images clock addons approve routes agent mend form formed status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "boot-disk" -d 'Start the system that this medium has installed already; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "bind" -d 'Mark the disks of the node as parted; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "probe-disk" -d 'Measure how long the new disk of an etcd member takes to make a write last; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "finish" -d 'Mark the node as complete on its disks; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "release" -d 'Let the boot loader start the finished system; run in it by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "unfinished" -d 'Say that the installation was cut short, or make its last step; a unit of machines that were not finished'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "clock" -d 'Look after the clock, and say how it is; a unit of every node'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "addons" -d 'Apply what the cluster needs: bindings, tokens, addons, labels; a unit of masters'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "approve" -d 'Judge kubelets\' certificate requests; a unit of masters'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "routes" -d 'Keep the CNI configuration and the routes of bridge mode; a unit of nodes that run pods'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "agent" -d 'Answer the other nodes and tell them how this one is; a unit of every node'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "mend" -d 'Remove what a power cut left half written of the kubelet\'s own files; run before it'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "form" -d 'Let etcd start once it may: found the cluster, join it again, or wait; run before etcd'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "formed" -d 'Remember that etcd has had a quorum; run after etcd is ready'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "status" -d 'Show all nodes of the cluster: stage, what is waited for and since when, warnings'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and not __fish_seen_subcommand_from prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l media -d 'Where the medium is mounted' -r -F
-complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l out -d 'Folder for the answers: node, network.ks, disk.ks' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l out -d 'Folder for the answers: node, network.ks, claim.json, disk.ks; `installed` if there is nothing to do' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l node -d 'The node to be; otherwise kiln.node= of the kernel\'s command line' -r
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l skip-verify -d 'Do not check the medium\'s files again'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l skip-preflight -d 'Do not look whether the machine is fit: raises no link, asks nobody, sets no clock'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l dry-run -d 'Only find out: ask nobody, and mark no disk as taken'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -l json -d 'Print the outcome as one line of JSON'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from prepare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from boot-disk" -l media -d 'Where the medium is mounted' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from boot-disk" -l prepared -d 'The answers of `kiln node prepare`' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from boot-disk" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from boot-disk" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from boot-disk" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from bind" -l prepared -d 'The answers of `kiln node prepare`' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from bind" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from bind" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from bind" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l media -d 'Where the medium is mounted' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l root -d 'Root of the new system' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l prepared -d 'The answers of `kiln node prepare`' -r -F
@@ -184,6 +205,32 @@ never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l json -d 'Print the outcome as one line of JSON'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -l media -d 'Where the medium is mounted' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -l dir -d 'Folder on the file system to measure; a file is made in it and removed' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -l seconds -d 'How long to measure' -r
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -l out -d 'File to write the numbers to' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -l json -d 'Print the outcome as one line of JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from probe-disk" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from finish" -l prepared -d 'The answers of `kiln node prepare`' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from finish" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from finish" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from finish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from release" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from release" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from release" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from unfinished" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from unfinished" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from unfinished" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -l media -d 'Where the medium is mounted' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from verify" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
@@ -262,7 +309,13 @@ complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcomma
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "boot-disk" -d 'Start the system that this medium has installed already; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "bind" -d 'Mark the disks of the node as parted; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "probe-disk" -d 'Measure how long the new disk of an etcd member takes to make a write last; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "finish" -d 'Mark the node as complete on its disks; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "release" -d 'Let the boot loader start the finished system; run in it by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "unfinished" -d 'Say that the installation was cut short, or make its last step; a unit of machines that were not finished'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "images" -d 'Load the container images of the install medium; run at boot'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from help" -f -a "clock" -d 'Look after the clock, and say how it is; a unit of every node'
@@ -280,6 +333,7 @@ worker\t'Runs pods'
 lb\t'Load balancer in front of the API'"
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s C -l cluster -d 'The cluster file' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s o -l output -d 'File to write; out/CLUSTER-PROFILE.iso beside the cluster file if not given' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l reinstall -d 'Build a medium for one node that may wipe that node\'s disks, and is for no other' -r
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l kiln -d 'Statically linked kiln to put on the medium; this program if not given' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
@@ -295,23 +349,41 @@ complete -c kiln -n "__fish_kiln_using_subcommand boot" -l as -d 'How the medium
 usb\t'As a USB stick'"
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l memory -d 'Memory of the machine' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l cpus -d 'Processors of the machine' -r
-complete -c kiln -n "__fish_kiln_using_subcommand boot" -l mac -d 'Address of its network card; without one it has no card' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l mac -d 'Address of its network card; without one it has no card. With --install there may be several' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l serial -d 'Its SMBIOS serial number' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l uuid -d 'Its SMBIOS UUID' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l accel -d 'What executes it; `auto` takes KVM where a tiny machine boots with it' -r -f -a "tcg\t'QEMU\'s translator: slower, works everywhere'
 kvm\t'The kernel\'s virtualisation; fails where it is missing'
 auto\t'KVM if a tiny machine boots with it, else TCG. `/dev/kvm` alone proves nothing'"
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l qemu -d 'QEMU\'s program; found by itself if not given' -r -F
-complete -c kiln -n "__fish_kiln_using_subcommand boot" -l timeout -d 'Longest time for the whole boot' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l timeout -d 'Longest time for the whole boot, or for each phase of an install [default: 600, with --install 1800]' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l silence -d 'Longest time without a line of output [default: 90 for firmware and loader, 240 from the kernel on]' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l expect-node -d 'Fail unless the guest says it is this node' -r
-complete -c kiln -n "__fish_kiln_using_subcommand boot" -l log -d 'Keep the serial log here' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l log -d 'Keep the serial log here; with --install FILE-1.log and so on, a log a phase' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l junit -d 'Write the result here as JUnit XML' -r -F
-complete -c kiln -n "__fish_kiln_using_subcommand boot" -l screenshot -d 'If kiln gives the boot up, keep a picture (PNG) of the screen here; gives the machine a VGA card' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l screenshot -d 'If kiln gives the boot up, keep a picture (PNG) of the screen here; with --install, FILE-1.png and so on at the end of each phase. Gives the machine a VGA card' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l disk -d 'A disk: SIZE like 20G, then any of bus=virtio|sata|nvme|scsi|usb, serial=, wwn=, sector=4096, file= (used if it is there, made if not, kept), format=raw|qcow2, ro, unchanged (no byte of it may change)' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l expect -d 'What is expected of the installer' -r -f -a "installed\t'It resets the machine, which then boots from its disk'
+refused\t'It prints the texts of --until and powers the machine off'"
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l until -d 'Text that must be printed: by each boot from the disk in place of a login prompt, or by the refusal' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l boots -d 'Boots from the disk, with a power-down after each' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l boot-order -d 'What the firmware tries first where the medium is plugged in' -r -f -a "medium\t'The medium, then the disks'
+disk\t'The disks, then the medium'
+firmware\t'What the firmware has remembered or prefers: nothing is asked of it'"
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l power-cut -d 'Cut the power so many seconds after the kernel\'s first line, then start again with the medium' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l power-cut-at -d 'Cut the power at a step of the installer; STEP is how its name begins' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l settle -d 'How long a machine that is up is left running before its picture is taken and it goes down' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l asset -d 'Its SMBIOS asset tag' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l rtc -d 'Its clock at power-on, in UTC: 2020-01-01T00:00:00' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l scenario -d 'Run the machines of this file (docs/boot-testing.md) in place of one medium' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l jobs -d 'Machines that run at once [default: the file\'s `jobs`, else all]' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l json -d 'Print the result as JSON'
-complete -c kiln -n "__fish_kiln_using_subcommand boot" -l keep -d 'Keep the folder of the run: all logs, UEFI variables'
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l keep -d 'Keep the folder of the run: all logs, UEFI variables, disks'
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l install -d 'Install the machine: the medium runs, resets the machine, which then boots from its disk to a login prompt'
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l medium-stays -d 'Leave the medium plugged in after the install'
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand watch" -s C -l cluster -d 'The cluster file' -r -F
@@ -348,7 +420,13 @@ complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcomma
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "init" -d 'Make what is missing; a build does so by itself'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from pki" -f -a "renew" -d 'Issue all leaf certificates and the bootstrap token anew; authorities stay'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "prepare" -d 'Find out which node this machine is and which disk it may use; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "boot-disk" -d 'Start the system that this medium has installed already; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "bind" -d 'Mark the disks of the node as parted; run by the installer'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "place" -d 'Lay down what this node gets in the new system; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "probe-disk" -d 'Measure how long the new disk of an etcd member takes to make a write last; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "finish" -d 'Mark the node as complete on its disks; run by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "release" -d 'Let the boot loader start the finished system; run in it by the installer'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "unfinished" -d 'Say that the installation was cut short, or make its last step; a unit of machines that were not finished'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "verify" -d 'Check every file of a mounted medium against its manifest'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "images" -d 'Load the container images of the install medium; run at boot'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from node" -f -a "clock" -d 'Look after the clock, and say how it is; a unit of every node'
