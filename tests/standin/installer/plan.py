@@ -164,7 +164,8 @@ def _part(data: Any, usable: list[Disk]) -> Partition:
 def _check_boot(wanted: list[Partition], uefi: bool) -> None:
     """Anaconda's words, as bootloader.py says them."""
     if uefi and not any(one.fstype == "efi" and one.mount == "/boot/efi" for one in wanted):
-        raise InstallError("for a UEFI installation, you must include an EFI System Partition on a GPT-formatted disk, mounted at /boot/efi")
+        raise InstallError("for a UEFI installation, you must include an EFI System Partition on a GPT-formatted disk, mounted at "
+                           "/boot/efi")
     if not uefi and not any(one.fstype == "biosboot" for one in wanted):
         raise InstallError("your BIOS-based system needs a special partition to boot from a GPT disk label: biosboot")
 

@@ -12,7 +12,7 @@ from installer import kickstart, scripts
 from installer.host import InstallError
 from installer.release import RELEASES
 
-from .common import DISK, GOLDEN, NETWORK, REST, parsed
+from .common import GOLDEN, KILNS_DISK, NETWORK, REST, parsed
 
 
 class Golden(unittest.TestCase):
@@ -25,7 +25,7 @@ class Golden(unittest.TestCase):
             layout = path.name.split("-")[0]
             text = path.read_text(encoding="utf-8")
             with tempfile.TemporaryDirectory() as folder:
-                for name, part in (("disk", DISK), ("network", NETWORK)):
+                for name, part in (("disk", KILNS_DISK), ("network", NETWORK)):
                     Path(folder, f"{name}.ks").write_text(part, encoding="utf-8")
                     text = text.replace(f"/tmp/kiln/{name}.ks", f"{folder}/{name}.ks")
                 ks = parsed(text, layout)
@@ -33,7 +33,7 @@ class Golden(unittest.TestCase):
             self.assertTrue(ks.reboot.eject)
             self.assertEqual(ks.ignoredisk.onlyuse, ["vda"])
             kinds = [scripts.NAMES[one.type] for one in ks.scripts]
-            self.assertEqual(kinds, ["%pre", "%post", "%post", "%onerror"], path.name)
+            self.assertEqual(kinds, ["%pre", "%pre-install", "%post", "%post", "%post", "%onerror"], path.name)
 
 
 class Refused(unittest.TestCase):

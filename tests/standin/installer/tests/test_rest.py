@@ -30,8 +30,8 @@ def repository(folder: Path, names: list[str], comps: bool = True) -> None:
         f'<metadata xmlns="http://linux.duke.edu/metadata/common">{body}</metadata>'.encode()))
     kinds = '<data type="primary"><location href="repodata/primary.xml.gz"/></data>'
     if comps:
-        (data / "comps.xml").write_text("<comps><group><id>core</id></group><environment><id>minimal-environment</id></environment></comps>",
-                                        encoding="utf-8")
+        groups = "<group><id>core</id></group><environment><id>minimal-environment</id></environment>"
+        (data / "comps.xml").write_text(f"<comps>{groups}</comps>", encoding="utf-8")
         kinds += '<data type="group"><location href="repodata/comps.xml"/></data>'
     (data / "repomd.xml").write_text(f'<repomd xmlns="http://linux.duke.edu/metadata/repo">{kinds}</repomd>', encoding="utf-8")
 
@@ -104,8 +104,8 @@ class Network(unittest.TestCase):
         self.assertEqual((first.activate, second.activate), (True, False))
 
     def test_bond_with_vlan(self) -> None:
-        made = self.links("network --device=bond0 --bondslaves=ens3,ens4 --bondopts=mode=802.3ad,miimon=100 --vlanid=171 --interfacename=v171 "
-                          "--bootproto=static --ip=10.0.0.7 --netmask=255.255.0.0 --activate\n")
+        made = self.links("network --device=bond0 --bondslaves=ens3,ens4 --bondopts=mode=802.3ad,miimon=100 --vlanid=171 "
+                          "--interfacename=v171 --bootproto=static --ip=10.0.0.7 --netmask=255.255.0.0 --activate\n")
         self.assertEqual([(one.name, one.kind, one.master, one.address) for one in made], [
             ("ens3", "ethernet", "bond0", ""), ("ens4", "ethernet", "bond0", ""), ("bond0", "bond", "", ""),
             ("v171", "vlan", "", "10.0.0.7/16")])
@@ -150,7 +150,8 @@ class Loader(unittest.TestCase):
         self.assertEqual(bootloader.arguments(given, "console=ttyS0"), "console=tty0 console=ttyS0,9600")
 
     def test_entries_of_the_firmware(self) -> None:
-        listing = "BootCurrent: 0001\nBootOrder: 0001\nBoot0001* CentOS\tHD(1,GPT)\nBoot0002* CentOS Stream\tHD(1)\nBoot000A  CentOS\tHD(2)\n"
+        listing = ("BootCurrent: 0001\nBootOrder: 0001\nBoot0001* CentOS\tHD(1,GPT)\nBoot0002* CentOS Stream\tHD(1)\n"
+                   "Boot000A  CentOS\tHD(2)\n")
         self.assertEqual(bootloader.efi_entries(listing, "CentOS"), ["0001", "000A"])
 
     def grubby(self, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
