@@ -128,7 +128,7 @@ fn what_is_wrong_is_told_with_its_line() {
 const SCRIPT: &str = r#"for a; do case $a in file,id=firmware,path=*) name=${a%/*}; name=${name##*/m-} ;; esac; done
 note() { echo "$name $1" >>"$here/order"; }
 case $name in
-m1) greet; printf 'm1 login: ' >>"$serial"; sleep 0.3; note up
+m1) greet; sleep 0.3; note up; printf 'm1 login: ' >>"$serial"
     while heard; do case $line in *system_powerdown*) note down; off guest-shutdown ;; *quit*) exit 0 ;; esac; done ;;
 *) note start; greet; sleep 0.5; note end; off guest-reset ;;
 esac"#;

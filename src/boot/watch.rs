@@ -285,7 +285,10 @@ impl Watch<'_> {
         if !monitor.closed() && !self.cut {
             if self.failed.is_some() || self.manner.always && !self.pictured {
                 self.picture(monitor)?;
-                patience = PATIENCE_PICTURE;
+                // Only a picture takes that long.
+                if self.manner.screenshot.is_some() {
+                    patience = PATIENCE_PICTURE;
+                }
             }
             monitor.quit();
         }
