@@ -283,7 +283,7 @@ mod tests {
             (mode("opt/kiln/bin/kiln"), mode("opt/kiln/node.json"), mode("opt")),
             (0o755, 0o644, 0o755)
         );
-        assert!(read("opt/kiln/manifest.json").contains("\"format\": 1"));
+        assert!(read("opt/kiln/manifest.json").contains("\"format\": 2"));
         // Again: files are replaced, nothing is left over.
         run(media.path(), &fake, target.path()).unwrap();
         assert_eq!(fs::read_dir(target.path().join("opt/kubernetes/ssl")).unwrap().count(), 1);

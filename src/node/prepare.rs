@@ -12,7 +12,7 @@ use super::answers::disk_kickstart;
 use super::attach::{self, Pin};
 use super::claim::{self, Claim};
 use super::disk::content::Content;
-use super::disk::guard::{self, Case, Target, Verdict};
+use super::disk::guard::{self, Case, Lost, Target, Verdict};
 use super::disk::{self, Choice, Disk};
 use super::identity::{Found, Machine};
 use super::preflight::{self, Finding, Hands, Subject};
@@ -226,17 +226,25 @@ fn guard(
     match guard::judge(&case, &targets.collect::<Vec<_>>())? {
         Verdict::Install(notes) => Ok(Guarded::Free(notes)),
         Verdict::Installed(disk) => Ok(Guarded::Installed(disk)),
-        Verdict::Ask { name, why } if operator.types_name(&name, &why)? => {
-            Ok(Guarded::Free(vec![format!("{why}; its name was typed at the console")]))
-        }
-        Verdict::Ask { name, why } => {
-            Err(Error::input(format!("this machine is not installed over a node: {why}")).hint(format!(
+        Verdict::Ask(nodes) => ask(&nodes, manifest, operator),
+    }
+}
+
+/// Has the name of each node typed that would be lost; one that is not typed keeps all of them.
+fn ask(nodes: &[Lost], manifest: &Manifest, operator: &dyn Operator) -> Result<Guarded> {
+    let mut notes = Vec::new();
+    for Lost { name, why } in nodes {
+        if !operator.types_name(name, why)? {
+            let hint = format!(
                 "if {name} is to be lost, type its name at the console next time, or build a medium for it: \
                  kiln build --profile {} --reinstall {name}",
                 manifest.role
-            )))
+            );
+            return Err(Error::input(format!("this machine is not installed over a node: {why}")).hint(hint));
         }
+        notes.push(format!("{why}; its name was typed at the console"));
     }
+    Ok(Guarded::Free(notes))
 }
 
 /// Whoever adds an unknown machine to `cluster.toml` needs to know its disks too.

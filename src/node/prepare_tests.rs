@@ -160,3 +160,15 @@ fn a_dry_run_writes_to_no_disk() {
     ready(run(&Options { dry: true, ..options(media.path(), out.path(), &fake) }));
     assert_eq!(fs::read(fake.root().join("dev/vda")).unwrap(), before);
 }
+
+#[test]
+fn one_name_is_not_enough_for_two_nodes() {
+    let manifest = Manifest::of(&cluster(), Role::Master, "X".parse().unwrap());
+    let lost = |name: &str| Lost { name: name.parse().unwrap(), why: format!("vda carries {name}") };
+    let nodes = [lost("k8s-master1"), lost("k8s-master2")];
+    let error = ask(&nodes, &manifest, &Types("k8s-master1")).err().unwrap();
+    assert!(error.to_string().contains("vda carries k8s-master2"), "{error}");
+    assert!(
+        matches!(ask(&nodes[..1], &manifest, &Types("k8s-master1")), Ok(Guarded::Free(notes)) if notes.len() == 1)
+    );
+}

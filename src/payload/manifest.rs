@@ -22,7 +22,7 @@ use crate::image::label::VolumeLabel;
 use crate::tree::NodePath;
 
 /// The format that this kiln writes, and the only one it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// More than any manifest: some 100 bytes a file.
 const MAX_SIZE: u64 = 64 << 20;

@@ -115,8 +115,8 @@ fn other_formats_and_odd_manifests_are_refused() {
     let manifest = Manifest::load(media.path()).unwrap();
     let text = String::from_utf8(manifest.to_json().unwrap()).unwrap();
     let read = |text: String| Manifest::from_json(text.as_bytes(), "it").unwrap_err();
-    let newer = read(text.replace("\"format\": 1", "\"format\": 2, \"more\": true"));
-    assert!(newer.to_string().contains("has format 2; this kiln reads format 1"), "{newer}");
+    let newer = read(text.replace("\"format\": 2", "\"format\": 3, \"more\": true"));
+    assert!(newer.to_string().contains("has format 3; this kiln reads format 2"), "{newer}");
     for (from, to) in [
         ("k8s-master1", "k8s master1"),
         ("/ks.cfg", "/../ks.cfg"),

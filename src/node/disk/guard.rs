@@ -6,6 +6,8 @@
 //! - What an installation that was cut short has left may be wiped, as far as it is certain that nothing else is there.
 //! - A machine that was installed from this very medium boots its disk.
 
+use std::collections::BTreeMap;
+
 use super::content::Content;
 use super::record::{Record, State};
 use super::rule::row;
@@ -50,13 +52,17 @@ pub enum Verdict {
     Install(Vec<String>),
     /// This machine was installed from this medium: boot this disk.
     Installed(String),
-    /// Somebody must type the name of the node that is there.
-    Ask {
-        /// The name.
-        name: HostName,
-        /// What is there.
-        why: String,
-    },
+    /// Somebody must type the name of every node that is there; none of them is lost for another's name.
+    Ask(Vec<Lost>),
+}
+
+/// A node that would be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Its name.
+    pub name: HostName,
+    /// Where it is.
+    pub why: String,
 }
 
 /// What a disk is, to who asks.
@@ -65,7 +71,7 @@ enum Holding<'a> {
     /// Left by an installation that was cut short.
     Unfinished(&'a Record),
     /// Installed from this medium, as this node.
-    Installed,
+    Installed(&'a Record),
     /// A node of this cluster.
     Node(&'a Record),
     /// Something else.
@@ -79,14 +85,13 @@ pub fn judge(case: &Case<'_>, targets: &[Target<'_>]) -> Result<Verdict> {
     let mut nodes: Vec<(&Target<'_>, &Record)> = Vec::new();
     for target in targets {
         match (holding(case, target.content), target.folder) {
-            (Holding::Installed, Some("/")) => return Ok(Verdict::Installed(target.disk.name.clone())),
+            (Holding::Installed(record), Some("/")) if record.folder == "/" => {
+                return Ok(Verdict::Installed(target.disk.name.clone()));
+            }
             // A disk that no rule takes is of interest only if a whole node lies on it.
             (Holding::Node(record), None) if record.folder == "/" => nodes.push((target, record)),
             (_, None) => {}
-            (Holding::Node(record), Some(_)) => nodes.push((target, record)),
-            (Holding::Installed, Some(_)) => {
-                nodes.extend(target.content.record.as_ref().map(|r| (target, r)))
-            }
+            (Holding::Node(record) | Holding::Installed(record), Some(_)) => nodes.push((target, record)),
             (Holding::Unfinished(record), Some(_)) => notes.push(format!(
                 "an installation of {} on {} was cut short; it begins anew",
                 record.node, target.disk.name
@@ -102,14 +107,18 @@ pub fn judge(case: &Case<'_>, targets: &[Target<'_>]) -> Result<Verdict> {
         return Err(refuse(case, &foreign));
     }
     let reinstalled = |record: &Record| case.reinstall == Some(&record.node) && record.node == *case.node;
-    match nodes.iter().find(|(_, record)| !reinstalled(record)) {
-        Some((target, record)) => Ok(Verdict::Ask { name: record.node.clone(), why: on(target, record) }),
-        None => {
-            notes
-                .extend(nodes.iter().map(|(target, record)| format!("reinstalling: {}", on(target, record))));
-            Ok(Verdict::Install(notes))
+    let mut lost: BTreeMap<&HostName, Vec<String>> = BTreeMap::new();
+    for (target, record) in nodes {
+        match reinstalled(record) {
+            true => notes.push(format!("reinstalling: {}", on(target, record))),
+            false => lost.entry(&record.node).or_default().push(on(target, record)),
         }
     }
+    if lost.is_empty() {
+        return Ok(Verdict::Install(notes));
+    }
+    let lost = lost.into_iter().map(|(name, why)| Lost { name: name.clone(), why: why.join("; ") });
+    Ok(Verdict::Ask(lost.collect()))
 }
 
 fn holding<'a>(case: &Case<'_>, content: &'a Content) -> Holding<'a> {
@@ -127,7 +136,7 @@ fn holding<'a>(case: &Case<'_>, content: &'a Content) -> Holding<'a> {
     let same = record.node == *case.node && record.build_id == case.build_id;
     let is_ours = |table: &record::TableId| content.table.as_ref() == Some(table);
     match &record.state {
-        State::Complete { table } if is_ours(table) && same => Holding::Installed,
+        State::Complete { table } if is_ours(table) && same => Holding::Installed(record),
         State::Complete { table } if is_ours(table) => Holding::Node(record),
         State::Parted { table } if is_ours(table) && only_kilns(content) => Holding::Unfinished(record),
         // Whoever let this medium have the disk has let it have the disk as it still is.

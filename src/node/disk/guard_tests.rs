@@ -79,7 +79,9 @@ fn installs(verdict: Result<Verdict>) -> bool {
 
 fn asks(verdict: Result<Verdict>) -> String {
     match verdict {
-        Ok(Verdict::Ask { name, .. }) => name.to_string(),
+        Ok(Verdict::Ask(nodes)) => {
+            nodes.iter().map(|lost| lost.name.to_string()).collect::<Vec<_>>().join(" ")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -208,4 +210,28 @@ fn data_of_a_node_on_a_disk_of_its_own_is_guarded_too() {
         ];
         assert_eq!(asks(judge(&case(), &targets)), "m1");
     }
+}
+
+#[test]
+fn every_node_that_would_be_lost_is_asked_for() {
+    let (a, b) = (
+        Disk { name: "vda".into(), ..Default::default() },
+        Disk { name: "vdb".into(), ..Default::default() },
+    );
+    let data = Record { folder: "/var/lib/etcd".into(), ..record("m2", b"old", complete()) };
+    let (system, data) = (installed(record("m1", b"old", complete())), installed(data));
+    let targets = [
+        Target { folder: Some("/"), disk: &a, content: &system },
+        Target { folder: Some("/var/lib/etcd"), disk: &b, content: &data },
+    ];
+    assert_eq!(asks(judge(&case(), &targets)), "m1 m2");
+    // A medium that may reinstall one of them asks for the other still.
+    let name: HostName = "m1".parse().unwrap();
+    assert_eq!(asks(judge(&Case { reinstall: Some(&name), ..case() }, &targets)), "m2");
+}
+
+#[test]
+fn a_disk_of_data_is_not_booted_as_a_system() {
+    let data = Record { folder: "/var/lib/etcd".into(), ..record("m1", b"new", complete()) };
+    assert_eq!(asks(judge_one(&case(), &installed(data))), "m1");
 }
