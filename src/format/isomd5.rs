@@ -2,7 +2,7 @@
 //! blocks, and of 20 parts of it, as text in the application-use field of the primary volume descriptor (ECMA-119 8.4.31).
 //! The format has no document; it is what implantisomd5 writes, byte for byte.
 
-use md5::{Digest, Md5};
+use super::md5::Md5;
 
 /// Byte of the image where the field begins.
 pub const FIELD_AT: u64 = 16 * 2048 + 883;
@@ -51,7 +51,7 @@ impl Hasher {
             if self.done.is_multiple_of(CHUNK) || self.done == self.range {
                 let current = chunk / size;
                 if current != self.fragment && self.sums.len() < FRAGMENTS as usize * 3 {
-                    let sum = self.md5.clone().finalize();
+                    let sum = self.md5.sum();
                     // The first hexadecimal digit, without a leading zero: what `"%x"` cut to one character gives.
                     self.sums.extend(sum[..3].iter().filter_map(|byte| format!("{byte:x}").chars().next()));
                     self.fragment = current;
@@ -62,7 +62,7 @@ impl Hasher {
 
     /// The field and the sum as text.
     pub fn finish(self) -> ([u8; FIELD_LEN], String) {
-        let sum: String = self.md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum: String = self.md5.sum().iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!(
             "ISO MD5SUM = {sum};SKIPSECTORS = {SKIP};RHLISOSTATUS=0;FRAGMENT SUMS = {};FRAGMENT COUNT = {FRAGMENTS};\
              THIS IS NOT THE SAME AS RUNNING MD5SUM ON THIS ISO!!",

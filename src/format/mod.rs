@@ -8,6 +8,7 @@ pub mod gpt;
 pub mod iso9660;
 pub mod isomd5;
 pub mod mbr;
+pub mod md5;
 pub mod oci;
 pub mod read_at;
 pub mod tar;
