@@ -18,10 +18,10 @@ use crate::error::{Error, Result};
 use crate::image::label::VolumeLabel;
 use args::Args;
 
-/// Longest menu file that is read; vendors' have 2 to 5 KiB.
-pub const MAX_BYTES: usize = 256 << 10;
+/// Longest menu file that is read. Vendors' have 2 to 5 KiB; with an entry for each of 5,000 nodes it is about 1.3 MiB.
+pub const MAX_BYTES: usize = 2 << 20;
 /// Most lines of a menu file.
-pub const MAX_LINES: usize = 4000;
+pub const MAX_LINES: usize = 40_000;
 
 /// What the rewritten menus are to offer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -170,3 +170,15 @@ fn rewriting_twice_is_rewriting_once() {
         assert_eq!(twice, once);
     }
 }
+
+#[test]
+fn thousands_of_nodes_can_be_read_back() {
+    let mut many = spec(9, true);
+    many.nodes = (0..5000).map(|number| format!("worker-of-rack-17-{number}").parse().unwrap()).collect();
+    let listed = list(&grub(&vendor("el9-grub-efi.cfg"), &many, GrubFlavor::Efi).unwrap()).unwrap();
+    let nodes = listed
+        .iter()
+        .filter(|entry| entry.title.starts_with("Install this machine as worker-of-rack-17-"))
+        .count();
+    assert_eq!(nodes, 5000);
+}
