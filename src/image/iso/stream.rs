@@ -1,10 +1,11 @@
 //! Moving bytes: parts of the base without passing through this process where the kernel can, holes kept; and files of the
-//! payload with their digests taken on the way.
+//! payload with their digests taken on the way. What `kiln.lock` pins is compared afterwards with what lies on the medium,
+//! when the processors have less to do.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{SeekFrom, copy_file_range, seek};
 use rustix::io::Errno;
@@ -71,65 +72,116 @@ fn through(from: &File, to: &File, at: u64, len: u64) -> io::Result<u64> {
     Ok(buffer.len() as u64)
 }
 
-/// Writes a blob to `at`, and gives its digest. Every piece is compared with the digest it must have.
-pub fn blob(
-    blob: &Blob,
-    name: &str,
-    to: &File,
-    path: &Path,
+/// A range of the medium that must have a certain digest.
+#[derive(Debug)]
+struct Pinned {
     at: u64,
-    mut upto: impl FnMut(u64),
-) -> Result<Sha256> {
-    let mut hash = sha2::Sha256::new();
-    let mut next = at;
-    let mut buffer = vec![0; BUFFER];
-    let alone = blob.pieces().len() == 1;
-    for piece in blob.pieces() {
-        match piece {
-            Piece::Bytes(bytes) => {
-                hash.update(bytes);
-                to.write_all_at(bytes, next).at("writing", path)?;
-                next += bytes.len() as u64;
-            }
-            Piece::Zeros(len) => {
-                let mut left = *len;
-                buffer.fill(0);
-                while left > 0 {
-                    let now = left.min(BUFFER as u64);
-                    hash.update(&buffer[..now as usize]);
-                    left -= now;
+    len: u64,
+    expect: Sha256,
+    source: PathBuf,
+    name: String,
+}
+
+/// Writes blobs into the medium, and compares them afterwards with the digests that they must have.
+#[derive(Debug)]
+pub struct Blobs<'a> {
+    to: &'a File,
+    path: &'a Path,
+    pinned: Vec<Pinned>,
+}
+
+impl<'a> Blobs<'a> {
+    /// Into the file `to`, which lies at `path`.
+    pub fn new(to: &'a File, path: &'a Path) -> Self {
+        Self { to, path, pinned: Vec::new() }
+    }
+
+    /// Writes a blob to `at`, and gives its digest. That of a single pinned file is the one it must have; whether it has
+    /// it, and whether pinned files among others have theirs, [`Blobs::verify`] says.
+    pub fn write(&mut self, blob: &Blob, name: &str, at: u64, mut upto: impl FnMut(u64)) -> Result<Sha256> {
+        let mut digest = match blob.pieces() {
+            [Piece::File { expect: Some(known), .. }] => Digest::Known(*known),
+            _ => Digest::Taken(sha2::Sha256::new()),
+        };
+        let mut next = at;
+        let mut buffer = vec![0; BUFFER];
+        for piece in blob.pieces() {
+            match piece {
+                Piece::Bytes(bytes) => {
+                    digest.take(bytes);
+                    self.to.write_all_at(bytes, next).at("writing", self.path)?;
                 }
-                next += len; // the staging file has a hole here, and holes are zeros
-            }
-            Piece::File { path: source, offset, len, expect } => {
-                let file = File::open(source).at("opening", source)?;
-                let mut own = sha2::Sha256::new();
-                let mut done = 0;
-                while done < *len {
-                    let now = (*len - done).min(BUFFER as u64) as usize;
-                    let part = &mut buffer[..now];
-                    file.read_exact_at(part, offset + done).map_err(|error| match error.kind() {
-                        io::ErrorKind::UnexpectedEof => changed(source, name),
-                        _ => Error::io("reading", source, error),
-                    })?;
-                    hash.update(&*part);
-                    if expect.is_some() && !alone {
-                        own.update(&*part);
+                Piece::Zeros(len) => {
+                    // The staging file has a hole here, and holes are zeros.
+                    buffer.fill(0);
+                    parts(*len).for_each(|(_, now)| digest.take(&buffer[..now]));
+                }
+                Piece::File { path: source, offset, len, expect } => {
+                    let file = File::open(source).at("opening", source)?;
+                    for (done, now) in parts(*len) {
+                        let part = &mut buffer[..now];
+                        file.read_exact_at(part, offset + done).map_err(|error| match error.kind() {
+                            io::ErrorKind::UnexpectedEof => changed(source, name),
+                            _ => Error::io("reading", source, error),
+                        })?;
+                        digest.take(part);
+                        self.to.write_all_at(part, next + done).at("writing", self.path)?;
+                        upto(next + done + now as u64);
                     }
-                    to.write_all_at(part, next).at("writing", path)?;
-                    done += now as u64;
-                    next += now as u64;
-                    upto(next);
+                    if let Some(expect) = *expect {
+                        let (source, name) = (source.clone(), name.to_owned());
+                        self.pinned.push(Pinned { at: next, len: *len, expect, source, name });
+                    }
                 }
-                let digest = if alone { hash.clone().finalize() } else { own.finalize() };
-                if expect.is_some_and(|expect| expect != Sha256(digest.into())) {
-                    return Err(changed(source, name));
-                }
+            }
+            next += piece.len();
+            upto(next);
+        }
+        Ok(digest.finish())
+    }
+
+    /// Compares what lies in the medium with the digests that it must have.
+    pub fn verify(&self) -> Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        for Pinned { at, len, expect, source, name } in &self.pinned {
+            let mut hash = sha2::Sha256::new();
+            for (done, now) in parts(*len) {
+                let part = &mut buffer[..now];
+                self.to.read_exact_at(part, at + done).at("reading back", self.path)?;
+                hash.update(&*part);
+            }
+            if *expect != Sha256(hash.finalize().into()) {
+                return Err(changed(source, name));
             }
         }
-        upto(next);
+        Ok(())
     }
-    Ok(Sha256(hash.finalize().into()))
+}
+
+/// The digest of a blob that is being written.
+enum Digest {
+    Known(Sha256),
+    Taken(sha2::Sha256),
+}
+
+impl Digest {
+    fn take(&mut self, bytes: &[u8]) {
+        if let Digest::Taken(hash) = self {
+            hash.update(bytes);
+        }
+    }
+
+    fn finish(self) -> Sha256 {
+        match self {
+            Digest::Known(known) => known,
+            Digest::Taken(hash) => Sha256(hash.finalize().into()),
+        }
+    }
+}
+
+/// A length in parts of the buffer's size: where each begins, and its length.
+fn parts(len: u64) -> impl Iterator<Item = (u64, usize)> {
+    (0..len).step_by(BUFFER).map(move |done| (done, (len - done).min(BUFFER as u64) as usize))
 }
 
 fn changed(source: &Path, name: &str) -> Error {

@@ -1,10 +1,13 @@
 //! Carries a plan out: one thread writes, one takes the media check's MD5 just behind it from what was written, one
-//! flushes. The SHA-256 of the medium is taken last, for the implanted MD5 lies near its start.
+//! flushes. The SHA-256 of the medium is taken last, for the implanted MD5 lies near its start; meanwhile pinned files are
+//! compared.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::ScopedJoinHandle;
 
 use sha2::Digest as _;
 
@@ -19,12 +22,20 @@ use super::Built;
 use super::ahead;
 use super::layout::{Plan, Source};
 use super::staging::Staging;
-use super::stream;
+use super::stream::{self, Blobs};
 
 /// The writer tells the hasher how far it is after so many bytes.
 const TELL: u64 = 4 << 20;
 /// The flusher is woken after so many bytes, so that the disk works from the start and not only at the end.
 const FLUSH: u64 = 128 << 20;
+
+/// What the flusher is asked for.
+enum Flush {
+    /// What is there so far; more will come.
+    Part,
+    /// Everything: nothing more will be written.
+    All,
+}
 
 /// Writes a planned medium into its staging file, down to the disk.
 pub fn write(
@@ -35,64 +46,101 @@ pub fn write(
     reflinked: bool,
     progress: &dyn Progress,
 ) -> Result<Built> {
-    let (size, path) = (plan.size, staging.path.as_path());
+    let (file, path) = (&staging.file, staging.path.as_path());
     // One step of the file's size: everything that no segment covers is a hole, and reads as zeros.
-    staging.file.set_len(size).at("growing", path).map_err(no_room)?;
-    let hasher = Hasher::new(plan.blocks);
-    let range = hasher.range();
+    file.set_len(plan.size).at("growing", path).map_err(no_room)?;
     if reflinked {
         progress.skip("copying the base", "its blocks are shared");
     }
+    std::thread::scope(|scope| {
+        let (wake, woken) = channel();
+        let flushing = scope.spawn(move || flush(file, &woken));
+        let built = content(staging, base, plan, files, reflinked, wake, progress);
+        joined(flushing)?.at("flushing", path).and(built)
+    })
+    .map_err(no_room)
+}
+
+/// Content, MD5, digest; the flusher works beside it.
+fn content(
+    staging: &Staging,
+    base: &Base,
+    plan: Plan,
+    files: Vec<MediumFile>,
+    reflinked: bool,
+    wake: Sender<Flush>,
+    progress: &dyn Progress,
+) -> Result<Built> {
+    let (size, file, path) = (plan.size, &staging.file, staging.path.as_path());
     progress.step("writing the medium");
     progress.total(size);
+    let hasher = Hasher::new(plan.blocks);
+    let range = hasher.range();
     let (tell, told) = sync_channel(256);
-    let (wake, woken) = sync_channel(1);
+    let mut blobs = Blobs::new(file, path);
     let (digests, md5) = std::thread::scope(|scope| {
-        let reader = &staging.file;
-        let hashing = scope.spawn(move || follow(hasher, reader, told));
-        let flushing = scope.spawn(move || woken.iter().try_for_each(|()| reader.sync_data()));
-        let flush = (wake, 0);
-        let digests = Digests::new();
-        let mut writer = Writer { staging, base, tell, told: 0, range, flush, digests, progress };
+        let hashing = scope.spawn(move || follow(hasher, file, told));
+        let meter = Meter { tell, told: 0, range, wake: &wake, woken: 0, progress };
+        let mut writer = Writer { staging, base, blobs: &mut blobs, digests: Digests::new(), meter };
         let written = writer.run(plan, files, reflinked);
         let digests = std::mem::take(&mut writer.digests);
         drop(writer);
-        let md5 = hashing.join().map_err(|_| Error::internal("the thread that takes the MD5 failed"))?;
-        let flushed = flushing.join().map_err(|_| Error::internal("the thread that flushes failed"))?;
+        let md5 = joined(hashing)?;
         written?;
-        flushed.at("flushing", path)?;
         Ok::<_, Error>((digests, md5.at("reading back", path)?))
-    })
-    .map_err(no_room)?;
+    })?;
     let (field, md5) = md5.finish();
-    staging.file.write_all_at(&field, FIELD_AT).at("writing", path)?;
+    file.write_all_at(&field, FIELD_AT).at("writing", path)?;
+    // The other side only goes away when it failed, and then its error is reported.
+    let _ = wake.send(Flush::All);
     progress.step("flushing and taking the digest");
     progress.total(size);
     let sha256 = std::thread::scope(|scope| {
-        let flushing = scope.spawn(|| staging.file.sync_all());
-        let sha256 = digest(&staging.file, size, progress).at("reading back", path)?;
-        let flushed = flushing.join().map_err(|_| Error::internal("the thread that flushes failed"))?;
-        flushed.at("flushing", path)?;
-        Ok::<_, Error>(sha256)
-    })
-    .map_err(no_room)?;
+        let verifying = scope.spawn(|| blobs.verify());
+        let sha256 = digest(file, size, progress).at("reading back", path)?;
+        joined(verifying)?.map(|()| sha256)
+    })?;
     Ok(Built { size, sha256, md5, reflinked, files: digests })
 }
 
+/// Flushes whenever it is told to, until all is on the disk or nobody will tell it any more.
+fn flush(file: &File, woken: &Receiver<Flush>) -> io::Result<()> {
+    while let Ok(first) = woken.recv() {
+        match woken.try_iter().last().unwrap_or(first) {
+            Flush::Part => file.sync_data()?,
+            Flush::All => return file.sync_all(),
+        }
+    }
+    Ok(())
+}
+
+/// What a thread gave back.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T> {
+    thread.join().map_err(|_| Error::internal("a thread that writes or reads the medium failed"))
+}
+
 /// The writing side.
-struct Writer<'a> {
+struct Writer<'a, 'b> {
     staging: &'a Staging,
     base: &'a Base,
+    blobs: &'a mut Blobs<'b>,
+    digests: Digests,
+    meter: Meter<'a>,
+}
+
+/// Says how far the writer is.
+struct Meter<'a> {
     tell: SyncSender<u64>,
     told: u64,
+    /// Bytes that the hasher takes.
     range: u64,
-    /// Wakes the flusher; and where it was woken last.
-    flush: (SyncSender<()>, u64),
-    digests: Digests,
+    wake: &'a Sender<Flush>,
+    /// Where the flusher was woken last.
+    woken: u64,
     progress: &'a dyn Progress,
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     fn run(&mut self, plan: Plan, files: Vec<MediumFile>, reflinked: bool) -> Result<()> {
         let mut files: Vec<Option<MediumFile>> = files.into_iter().map(Some).collect();
         let (to, path) = (&self.staging.file, self.staging.path.clone());
@@ -104,8 +152,9 @@ impl Writer<'_> {
             match segment.source {
                 Source::Base if reflinked => {}
                 Source::Base => {
-                    let copied =
-                        stream::copy(&self.base.file, to, segment.at, segment.len, |upto| self.upto(upto));
+                    let copied = stream::copy(&self.base.file, to, segment.at, segment.len, |upto| {
+                        self.meter.upto(upto)
+                    });
                     copied.at("copying the base to", &path)?;
                 }
                 Source::Bytes(bytes) => to.write_all_at(&bytes, segment.at).at("writing", &path)?,
@@ -115,9 +164,9 @@ impl Writer<'_> {
                     }
                 }
             }
-            self.upto(segment.at + segment.len);
+            self.meter.upto(segment.at + segment.len);
         }
-        self.upto(u64::MAX);
+        self.meter.upto(u64::MAX);
         Ok(())
     }
 
@@ -125,7 +174,7 @@ impl Writer<'_> {
         let to = &self.staging.file;
         let len = file.content.len();
         let digest = match file.content {
-            Content::Blob(blob) => stream::blob(&blob, &file.path, to, path, at, |upto| self.upto(upto))?,
+            Content::Blob(blob) => self.blobs.write(&blob, &file.path, at, |upto| self.meter.upto(upto))?,
             Content::Deferred(deferred) => {
                 let bytes = (deferred.make)(&self.digests)?;
                 if bytes.len() as u64 != len {
@@ -139,7 +188,9 @@ impl Writer<'_> {
         self.digests.insert(file.path, (len, digest));
         Ok(())
     }
+}
 
+impl Meter<'_> {
     /// All bytes before `at` are final.
     fn upto(&mut self, at: u64) {
         let at = at.min(self.range);
@@ -149,16 +200,15 @@ impl Writer<'_> {
             // The other side only goes away when it failed, and then its error is reported.
             let _ = self.tell.send(at);
         }
-        if self.told >= self.flush.1 + FLUSH {
-            self.flush.1 = self.told;
-            // While it is at work it needs no second call.
-            let _ = self.flush.0.try_send(());
+        if self.told >= self.woken + FLUSH {
+            self.woken = self.told;
+            let _ = self.wake.send(Flush::Part);
         }
     }
 }
 
 /// Takes the MD5 of what was written, as far as the writer is.
-fn follow(mut hasher: Hasher, file: &File, told: Receiver<u64>) -> std::io::Result<Hasher> {
+fn follow(mut hasher: Hasher, file: &File, told: Receiver<u64>) -> io::Result<Hasher> {
     ahead::read(file, told.into_iter(), |at, part| {
         blank(part, at);
         hasher.update(part);
@@ -175,7 +225,7 @@ fn blank(part: &mut [u8], at: u64) {
     }
 }
 
-fn digest(file: &File, size: u64, progress: &dyn Progress) -> std::io::Result<Sha256> {
+fn digest(file: &File, size: u64, progress: &dyn Progress) -> io::Result<Sha256> {
     let mut hash = sha2::Sha256::new();
     ahead::read(file, std::iter::once(size), |_, part| {
         hash.update(&*part);
@@ -188,14 +238,10 @@ fn digest(file: &File, size: u64, progress: &dyn Progress) -> std::io::Result<Sh
 fn no_room(error: Error) -> Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(now) = cause {
-        let kind = now.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let kind = now.downcast_ref::<io::Error>().map(io::Error::kind);
         if matches!(
             kind,
-            Some(
-                std::io::ErrorKind::StorageFull
-                    | std::io::ErrorKind::QuotaExceeded
-                    | std::io::ErrorKind::FileTooLarge
-            )
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
         ) {
             let hint = "make room, or choose an output on another file system; nothing was left behind";
             return Error::new(Class::Io, format!("no room: {error}")).hint(hint);
