@@ -23,7 +23,7 @@ case $kubernetes in
 esac
 
 need gcc gcc
-need dpkg-deb dpkg
+! command -v apt-get >/dev/null || need dpkg-deb dpkg
 need flock util-linux
 mkdir -p "$target/images" "$(cache_root)"
 exec 9>"$target/images/.lock"
@@ -97,7 +97,7 @@ if ! have "flannel-$flannel.tar"; then
     root=$work/flannel-root
     mkdir -p "$root/usr"
     cp -a "$work/busybox/." "$root/"
-    cp -a "$work/flannel/usr/sbin" "$work/flannel/usr/lib" "$root/usr/"
+    cp -a "$work/flannel/usr/sbin" "$work/flannel/usr/lib" "$work/flannel/usr/lib64" "$root/usr/"
     cp -aT "$work/flannel/lib" "$root/lib"
     cp -aT "$work/flannel/lib64" "$root/lib64"
     rm -rf "$root/usr/lib/systemd" "$root/lib/systemd" "$root"/usr/lib/*/{gconv,audit}

@@ -19,6 +19,8 @@ cache_root() { printf '%s/components\n' "${KILN_CACHE:-$HOME/.cache/kiln}"; }
 # cache of its own. Needs no root and changes nothing on the machine. Afterwards `apt_get` and `apt_cache` use it.
 apt_private() {
     local dir=$1 file
+    APT_OPTIONS=(none)
+    command -v apt-get >/dev/null || return 0 # unpack_deb does without
     mkdir -p "$dir/lists/partial" "$dir/archives/partial" "$dir/parts"
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
         [[ -f $file ]] || continue
@@ -39,16 +41,25 @@ apt_private() {
 apt_get() { apt-get "${APT_OPTIONS[@]}" "$@"; }
 apt_cache() { apt-cache "${APT_OPTIONS[@]}" "$@"; }
 
-# unpack_deb PACKAGE DIR: fetches PACKAGE by the private apt and unpacks it below DIR.
+# unpack_deb PACKAGE DIR: fetches PACKAGE by the private apt, or without one where there is none, and unpacks it below DIR.
+# Debian 12's packages have files in /bin and /lib, 13's the same ones below /usr: /bin and /lib become links, and both are found.
 unpack_deb() {
-    local package=$1 dir=$2 work
+    local package=$1 dir=$2 work folder
+    mkdir -p "$dir"/usr
+    for folder in bin sbin lib lib64; do
+        mkdir -p "$dir/usr/$folder"
+        [[ -e $dir/$folder ]] || ln -s "usr/$folder" "$dir/$folder"
+    done
+    if ! command -v apt-get >/dev/null; then
+        python3 "$(dirname "${BASH_SOURCE[0]}")/../standin/debs.py" unpack "$dir" "$package" || die "the package $package could not be fetched"
+        return
+    fi
     work=$(mktemp -d)
     (cd "$work" && apt_get download "$package" >"$work/log" 2>&1) || {
         cat "$work/log" >&2
         rm -rf "$work"
         die "the package $package could not be fetched"
     }
-    mkdir -p "$dir"
-    dpkg-deb -x "$work"/*.deb "$dir"
+    dpkg-deb --fsys-tarfile "$work"/*.deb | tar -C "$dir" -x --keep-directory-symlink --no-same-owner
     rm -rf "$work"
 }

@@ -143,6 +143,8 @@ fill() {
         reachable "$github_url/etcd-io/etcd/releases/download/v$etcd/SHA256SUMS"; then
         say "fetching the official release files of ${missing[*]}"
         official "$work"
+    elif ! command -v apt-get >/dev/null; then
+        die "the official release files cannot be reached ($kubernetes_url, $github_url), and only a Debian machine can make ${missing[*]} without them"
     elif [[ $kubernetes == 1.20.* ]]; then
         say "the official release files cannot be reached; ${missing[*]} come from Debian"
         if ! have kubernetes; then
@@ -173,13 +175,15 @@ docker_from_debian() {
     for package in docker.io tini containerd runc; do
         unpack_deb "$package" "$root"
     done
+    # Debian 12 has the client in docker.io.
+    [[ -e $root/usr/bin/docker ]] || unpack_deb docker-cli "$root"
     mkdir "$root/all"
     cp "$root"/usr/bin/{docker,containerd,containerd-shim-runc-v2,ctr} "$root"/usr/sbin/{dockerd,docker-proxy,runc} "$root/all/"
     cp "$root/usr/bin/tini-static" "$root/all/docker-init"
     place "$root/all" docker "$(debian_version docker.io)" docker dockerd docker-proxy docker-init containerd containerd-shim-runc-v2 ctr runc
 }
 
-need dpkg-deb dpkg
+! command -v apt-get >/dev/null || need dpkg-deb dpkg
 missing=()
 for component in kubernetes etcd containerd runc cni-plugins; do
     have $component || missing+=("$component")
@@ -192,7 +196,7 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     trap 'rm -rf "$work"' EXIT
     fill
 fi
-if [[ $kubernetes == 1.20.* ]] && ! have docker; then
+if [[ $kubernetes == 1.20.* ]] && ! have docker && command -v apt-get >/dev/null; then
     work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     docker_from_debian

@@ -7,6 +7,16 @@ out=$PWD/out/demo
 
 say() { printf '\n### %s\n' "$*"; }
 
+# The images of the demo are built with Go; without it the demo would stop after ten minutes and not now.
+go_wanted=1.26.4
+go_found=$(go env GOVERSION 2>/dev/null | tr -cd 0-9. || true)
+if ! compgen -G "components/images/metrics-server-*.tar" >/dev/null &&
+  [ "$(printf '%s\n' "$go_wanted" "${go_found:-0}" | sort -V | head -n 1)" != "$go_wanted" ]; then
+  echo "demo: Go $go_wanted or later is needed for the container images, and ${go_found:-none} is here: install it from your" \
+    "distribution's packages or go.dev, then run this again" >&2
+  exit 3
+fi
+
 say "1/5 Components: the control plane that the ISO carries and its images (about 10 minutes the first time, then at once)"
 KILN=$kiln tests/components/make.sh components
 

@@ -28,16 +28,13 @@ EOF
 die() { echo "standin: $1" >&2; exit "${2:-1}"; }
 say() { echo "standin: $*" >&2; }
 
-# Debian package that holds a tool, for the message when it is missing.
+# What a layout needs, with the Debian package for the message when it is missing. A tool with another name on EL has both.
 need_tools() {
-  local tool package missing=()
-  while read -r tool package; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing+=("$package")
-  done <<'EOF'
-apt-get apt
-dpkg-deb dpkg
-genisoimage genisoimage
-isohybrid syslinux-utils
+  local tools package missing=()
+  while read -r tools package; do
+    has_one "$tools" || missing+=("$package")
+  done < <(
+    cat <<'EOF'
 xorrisofs xorriso
 mkfs.vfat dosfstools
 mcopy mtools
@@ -45,14 +42,28 @@ mksquashfs squashfs-tools
 implantisomd5 isomd5sum
 createrepo_c createrepo-c
 rpmbuild rpm
-grub-mkimage grub-common
 depmod kmod
 cpio cpio
 zstd zstd
 openssl openssl
 python3 python3-minimal
 EOF
-  [ ${#missing[@]} -eq 0 ] || die "tools are missing; apt-get install ${missing[*]}" 3
+    ! command -v apt-get >/dev/null || echo dpkg-deb dpkg
+    case $1 in
+      el7 | el8) printf '%s\n' 'genisoimage genisoimage' 'isohybrid syslinux-utils' ;;
+      el10) echo 'grub-mkimage|grub2-mkimage grub-common' ;;
+    esac
+  )
+  [ ${#missing[@]} -eq 0 ] || die "tools are missing: run make setup, or install ${missing[*]} (Debian's names)" 3
+}
+
+# Whether one of the tools NAME|NAME is there.
+has_one() {
+  local tool
+  for tool in ${1//|/ }; do
+    ! PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || return 0
+  done
+  return 1
 }
 
 main() {
@@ -70,7 +81,7 @@ main() {
     shift
   done
   case $layout in el7|el8|el9|el10) ;; *) usage >&2; exit 2 ;; esac
-  need_tools
+  need_tools "$layout"
   [ -z "$installer" ] || need_installer_tools
   PATH=$PATH:/usr/sbin:/sbin
   umask 022

@@ -131,7 +131,9 @@ make_bios_grub() {
   cp "$debian/usr/share/grub/unicode.pf2" "$dir/fonts/"
   chmod 644 "$dir"/*/*
   fill "$here/menus/grub-bios.cfg" >"$dir/grub.cfg"
-  grub-mkimage -O i386-pc-eltorito -d "$modules" -o "$1/images/eltorito.img" -p /boot/grub2 iso9660 biosdisk
+  local mkimage=grub-mkimage
+  command -v $mkimage >/dev/null || mkimage=grub2-mkimage   # its name on EL
+  $mkimage -O i386-pc-eltorito -d "$modules" -o "$1/images/eltorito.img" -p /boot/grub2 iso9660 biosdisk
 }
 
 # Repositories with a few empty packages, so that repodata is real and names can be looked up in it.
