@@ -1,4 +1,4 @@
-//! `kiln node agent`, `form`, `formed`, `mend` and `status`: how a node becomes part of its cluster and says how it is. Here are the
+//! `kiln node agent`, `form`, `formed`, `knock`, `mend` and `status`: how a node becomes part of its cluster and says how it is. Here are the
 //! clock, the random bits and the journal; what is done lies in [`crate::node::agent`], [`formation`] and [`status`].
 
 use std::io::Read as _;
@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 
 use crate::error::{IoContext as _, Result};
 use crate::node::formation::run::Outcome;
-use crate::node::{agent, formation, mend, status};
+use crate::node::knock::Guest;
+use crate::node::{agent, formation, knock, mend, status};
 use crate::report::Report;
 
 /// Arguments of the units that form the cluster.
@@ -18,6 +19,31 @@ pub struct Args {
     /// Root of the node's files
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     pub root: PathBuf,
+}
+
+/// Arguments of `kiln node knock`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln node knock kubelet
+  kiln node knock scheduler")]
+pub struct KnockArgs {
+    /// Root of the node's files
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+    /// Who is about to start
+    #[arg(value_name = "WHO")]
+    pub who: Who,
+}
+
+/// Clients of the API that wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Who {
+    /// The kubelet, unless it has joined
+    Kubelet,
+    /// kube-proxy
+    KubeProxy,
+    /// The scheduler
+    Scheduler,
 }
 
 /// Arguments of `kiln node form`.
@@ -75,6 +101,16 @@ pub fn form(args: &FormArgs, report: &Report) -> Result<()> {
 pub fn mend(args: &Args, report: &Report) -> Result<()> {
     mend::mend(&args.root)?.iter().for_each(|line| report.note(line));
     Ok(())
+}
+
+/// `kiln node knock`.
+pub fn knock(args: &KnockArgs, report: &Report) -> Result<()> {
+    let guest = match args.who {
+        Who::Kubelet => Guest::Kubelet,
+        Who::KubeProxy => Guest::KubeProxy,
+        Who::Scheduler => Guest::Scheduler,
+    };
+    knock::wait(&args.root, guest, &mut |why| report.note(&format!("waits for an API server: {why}")))
 }
 
 /// `kiln node formed`.

@@ -112,6 +112,8 @@ pub fn addons(args: &Args, report: &Report) -> Result<()> {
         match outcome {
             outcome if args.once => return outcome.map(|_| ()),
             Ok(_) => sleep(TEND),
+            // Everybody waits for the tokens, and asking costs this machine's own server little.
+            Err(_) if due && addons.ready().is_err() => sleep(RETRY.0),
             Err(_) => {
                 sleep(pause);
                 pause = (pause * 2).min(RETRY.1);

@@ -73,6 +73,8 @@ pub enum Command {
     #[command(after_help = "Examples:
   kiln node mend")]
     Mend(agent::Args),
+    /// Wait until an API server lets a client read; run before the kubelet, kube-proxy and the scheduler
+    Knock(agent::KnockArgs),
     /// Let etcd start once it may: found the cluster, join it again, or wait; run before etcd
     #[command(after_help = "Examples:
   kiln node form
@@ -105,6 +107,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Routes(args) => return routes::run(args, report),
         Command::Agent(args) => return agent::agent(args),
         Command::Mend(args) => return agent::mend(args, report),
+        Command::Knock(args) => return agent::knock(args, report),
         Command::Form(args) => return agent::form(args, report),
         Command::Formed(args) => return agent::formed(args),
         Command::Status(args) => return agent::status(args, report),

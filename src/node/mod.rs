@@ -15,6 +15,7 @@ pub mod formation;
 pub mod identity;
 pub mod images;
 pub mod inventory;
+pub mod knock;
 pub mod kube;
 mod layer;
 pub mod mend;
