@@ -18,8 +18,6 @@ use crate::payload::manifest::Manifest;
 use crate::progress::{Progress, Silent};
 use crate::report::Report;
 
-/// How long somebody at the console has to answer.
-const PATIENCE: Duration = Duration::from_secs(HOLD_MINUTES as u64 * 60);
 /// How often a machine whose installation was cut short says so.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -58,6 +56,9 @@ pub struct PrepareArgs {
     /// Do not look whether the machine is fit: raises no link, asks nobody, sets no clock
     #[arg(long)]
     pub skip_preflight: bool,
+    /// How long somebody at the console has to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = u64::from(HOLD_MINUTES) * 60)]
+    pub patience: u64,
     /// Only find out: ask nobody, and mark no disk as taken
     #[arg(long)]
     pub dry_run: bool,
@@ -89,7 +90,7 @@ pub struct PlaceArgs {
 /// Arguments of `kiln node probe-disk`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  kiln node probe-disk --media /run/install/repo --dir /mnt/sysimage/var/lib/etcd \\
+  kiln node probe-disk --media /run/install/repo --root /mnt/sysimage \\
     --out /tmp/kiln/fsync.json
   kiln node probe-disk --media /mnt --dir /srv --seconds 10")]
 pub struct ProbeDiskArgs {
@@ -97,8 +98,14 @@ pub struct ProbeDiskArgs {
     #[arg(long, value_name = "DIR")]
     pub media: PathBuf,
     /// Folder on the file system to measure; a file is made in it and removed
-    #[arg(long, value_name = "DIR")]
-    pub dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "root")]
+    pub dir: Option<PathBuf>,
+    /// Root of the new system: its etcd's folder is measured, if the node will have one
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    pub root: Option<PathBuf>,
+    /// The answers of `kiln node prepare`
+    #[arg(long, value_name = "DIR", default_value = "/tmp/kiln")]
+    pub prepared: PathBuf,
     /// How long to measure
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub seconds: u64,
@@ -163,7 +170,7 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
         dry: args.dry_run,
         preflight: (!args.skip_preflight).then_some(&node::preflight::Installer),
     };
-    let console = Console { root: Path::new("/"), patience: PATIENCE };
+    let console = Console { root: Path::new("/"), patience: Duration::from_secs(args.patience) };
     let operator: &dyn Operator = if args.dry_run { &Nobody } else { &console };
     let (node, more, text) = match node::prepare::prepare(&options, operator, progress)? {
         Outcome::Installed { node, disk } => {
@@ -217,8 +224,19 @@ pub fn place(args: &PlaceArgs, report: &Report) -> Told {
 pub fn probe_disk(args: &ProbeDiskArgs, report: &Report) -> Told {
     let manifest = Manifest::load(&args.media)?;
     let progress: &dyn Progress = if args.json { &Silent } else { report };
-    progress.step(&format!("measuring the disk of {}", args.dir.display()));
-    let measured = node::probe_disk::measure(&args.dir, Duration::from_secs(args.seconds))?;
+    let dir = match (&args.dir, &args.root) {
+        (Some(dir), _) => dir.clone(),
+        (None, root) => {
+            let root = root.as_deref().unwrap_or(Path::new("/"));
+            let claim = Claim::load(&args.prepared)?;
+            match node::probe_disk::folder_of(&manifest, claim.node(), root) {
+                Some(dir) => dir,
+                None => return Ok((Value::Null, format!("{} is no etcd member", claim.node()))),
+            }
+        }
+    };
+    progress.step(&format!("measuring the disk of {}", dir.display()));
+    let measured = node::probe_disk::measure(&dir, Duration::from_secs(args.seconds))?;
     let json = serde_json::to_value(&measured)
         .map_err(|error| Error::internal("writing what was measured").because(error))?;
     if let Some(out) = &args.out {

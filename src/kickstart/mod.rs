@@ -72,6 +72,8 @@ struct Data<'a> {
     selinux_booleans: &'a [String],
     selinux_ports: &'a [PortLabel],
     enforcing: bool,
+    /// Whether a node of the role runs an etcd member.
+    etcd: bool,
     ssh_keys: Vec<&'a str>,
     hold_minutes: u32,
     hold: String,
@@ -183,6 +185,7 @@ fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         units: request.units,
         selinux_booleans: request.selinux_booleans,
         selinux_ports: request.selinux_ports,
+        etcd: cluster.etcd_members().any(|node| node.role == request.role),
         enforcing: request.selinux == Selinux::Enforcing,
         ssh_keys: cluster.access.ssh_keys.iter().map(|key| key.as_str()).collect(),
         hold_minutes: HOLD_MINUTES,

@@ -37,10 +37,13 @@ impl Operator for Console<'_> {
         }
         // Without a screen there may be a serial line still.
         let _ = Command::new("chvt").arg(SCREEN.to_string()).status();
-        let minutes = self.patience.as_secs() / 60;
+        let time = match self.patience.as_secs() {
+            seconds if seconds < 120 => format!("{seconds} seconds"),
+            seconds => format!("{} minutes", seconds / 60),
+        };
         let question = format!(
             "\r\n\r\n  {why}.\r\n  To wipe it and install anew, type the name of the node: {name}\r\n  \
-             Without an answer within {minutes} minutes nothing is touched.\r\n  > "
+             Without an answer within {time} nothing is touched.\r\n  > "
         );
         lines.iter_mut().for_each(|line| line.say(&question));
         answer(&mut lines, name.as_str(), Instant::now() + self.patience)

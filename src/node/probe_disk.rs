@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,15 @@ impl Measured {
     pub fn is_fast(&self) -> bool {
         u128::from(self.p99_us) <= P99.as_micros()
     }
+}
+
+/// Where etcd will write in a new system at `root`: its folder, or the one above it that is there. `None` for a node that is
+/// no etcd member.
+pub fn folder_of(manifest: &Manifest, node: &str, root: &Path) -> Option<PathBuf> {
+    let member = manifest.nodes.iter().any(|known| known.etcd && known.name.as_str() == node);
+    let folder = root.join("var/lib/etcd");
+    let found = folder.ancestors().find(|folder| folder.is_dir()).filter(|folder| folder.starts_with(root));
+    member.then(|| found.unwrap_or(root).to_owned())
 }
 
 /// Writes records into a file below `dir` for at most `limit`, and removes it.
@@ -147,6 +156,21 @@ mod tests {
         assert!(error.to_string().contains("50.0 ms (99 of 100)"), "{error}");
         let manifest = Manifest::of(&cluster, Role::Master, "X".parse().unwrap());
         assert_eq!(judge(&manifest, &times(0, 100)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_member_is_measured_where_etcd_will_write_and_nobody_else_is() {
+        let manifest = Manifest::of(&crate::testing::cluster(), Role::Master, "X".parse().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let member = manifest.nodes.iter().find(|node| node.etcd).unwrap().name.to_string();
+        let folder = || folder_of(&manifest, &member, dir.path()).unwrap();
+        assert_eq!(folder(), dir.path());
+        std::fs::create_dir_all(dir.path().join("var")).unwrap();
+        assert_eq!(folder(), dir.path().join("var"));
+        std::fs::create_dir_all(dir.path().join("var/lib/etcd")).unwrap();
+        assert_eq!(folder(), dir.path().join("var/lib/etcd"));
+        let other = manifest.nodes.iter().find(|node| !node.etcd).map_or("nobody", |node| node.name.as_str());
+        assert_eq!(folder_of(&manifest, other, dir.path()), None);
     }
 
     #[test]

@@ -16,21 +16,6 @@ pub const KILN: &str = env!("CARGO_BIN_EXE_kiln");
 /// The roles.
 pub const PROFILES: [&str; 3] = ["master", "worker", "lb"];
 
-/// Folder by folder, what the catalogue wants for Kubernetes 1.20.
-const COMPONENTS: [(&str, &[&str]); 5] = [
-    (
-        "kubernetes/1.20.2",
-        &["kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"],
-    ),
-    ("etcd/3.5.0", &["etcd", "etcdctl"]),
-    ("containerd/1.6.20", &["containerd", "containerd-shim-runc-v2", "ctr"]),
-    ("runc/1.1.5", &["runc"]),
-    (
-        "cni-plugins/1.1.1",
-        &["bandwidth", "bridge", "firewall", "host-local", "loopback", "portmap", "tuning"],
-    ),
-];
-
 /// A folder with `cluster.toml`, `base.iso`, `components/` and `kiln.lock`.
 pub struct Project {
     _temp: TempDir,
@@ -58,15 +43,7 @@ impl Project {
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/cluster.toml");
         std::fs::copy(demo, dir.join("cluster.toml")).unwrap();
         std::fs::copy(bases::base("el9"), dir.join("base.iso")).unwrap();
-        let program = std::fs::read("/bin/true").unwrap();
-        for (folder, names) in COMPONENTS {
-            let folder = dir.join("components").join(folder);
-            std::fs::create_dir_all(&folder).unwrap();
-            for name in names {
-                std::fs::write(folder.join(name), [&program[..], name.as_bytes()].concat()).unwrap();
-            }
-        }
-        images::put(&dir.join("components/images"), "1.20");
+        images::components(&dir.join("components"));
         let project = Self { _temp: temp, dir };
         project.pass(&["fetch"]);
         project

@@ -1,10 +1,40 @@
-//! Image archives of a few bytes, under the names that a cluster needs.
+//! Components and image archives of a few bytes, under the names that a cluster needs.
 
 use std::path::Path;
 
 use kiln::blob::Blob;
 use kiln::format::oci::{Config, write};
 use kiln::tree::{Entry, NodePath, Tree};
+
+/// Folder by folder, what the catalogue wants for Kubernetes 1.20.
+#[allow(dead_code)]
+const COMPONENTS: [(&str, &[&str]); 5] = [
+    (
+        "kubernetes/1.20.2",
+        &["kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"],
+    ),
+    ("etcd/3.5.0", &["etcd", "etcdctl"]),
+    ("containerd/1.6.20", &["containerd", "containerd-shim-runc-v2", "ctr"]),
+    ("runc/1.1.5", &["runc"]),
+    (
+        "cni-plugins/1.1.1",
+        &["bandwidth", "bridge", "firewall", "host-local", "loopback", "portmap", "tuning"],
+    ),
+];
+
+/// Fills a components folder for Kubernetes 1.20.
+#[allow(dead_code)]
+pub fn components(dir: &Path) {
+    let program = std::fs::read("/bin/true").unwrap();
+    for (folder, names) in COMPONENTS {
+        let folder = dir.join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in names {
+            std::fs::write(folder.join(name), [&program[..], name.as_bytes()].concat()).unwrap();
+        }
+    }
+    put(&dir.join("images"), "1.20");
+}
 
 /// Fills a folder of image archives for Kubernetes of a minor: `1.20`.
 pub fn put(folder: &Path, minor: &str) {

@@ -73,7 +73,8 @@ def accounts(ks: Any, root: Path) -> None:
         run(*chroot(root, "usermod", "--password", "!!", "root"))
     for user in ks.user.userList:
         _user(user, root)
-    for key in ks.sshkey.sshUserList:
+    # EL 7's pykickstart has no such command.
+    for key in ks.sshkey.sshUserList if hasattr(ks, "sshkey") else []:
         _key(root, key.username, key.key)
 
 
