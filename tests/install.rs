@@ -1,13 +1,9 @@
 //! From power-on to a running node: what kiln builds installs blank machines in QEMU by the kickstart that Anaconda would read,
 //! boots them from their disks, and refuses what it must. Run by `make boot-tests`: one install of the EL7 layout (BIOS, a power
-//! cut on the way), one of EL10's (UEFI, the medium left in the drive), and refusals on EL9's. The rest of the matrix is in
-//! `make test-all`. Needs QEMU and OVMF, no root, no network.
+//! cut on the way), one of EL10's (UEFI, the medium left in the drive), and refusals on EL9's. Needs QEMU and OVMF, no root, no network.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-#[cfg(feature = "heavy")]
-#[path = "install/heavy.rs"]
-mod heavy;
 #[path = "common/images.rs"]
 mod images;
 #[path = "install/project.rs"]

@@ -64,16 +64,6 @@ impl Project {
         self
     }
 
-    /// Uses the components that `make components` has laid down.
-    #[cfg(feature = "heavy")]
-    pub fn with_components(self) -> Self {
-        let from = root().join("components");
-        assert!(from.join("kubernetes/1.20.2").is_dir(), "this test needs `make components`");
-        symlink(from, self.dir.join("components")).unwrap();
-        self.kiln(&["fetch"]);
-        self
-    }
-
     /// Builds the medium of a profile, and gives its path.
     pub fn build(&self, profile: &str, more: &[&str]) -> PathBuf {
         let built = self.kiln(&[&["build", "--profile", profile], more].concat());
@@ -99,26 +89,4 @@ pub fn kiln(dir: &Path, args: &[&str]) -> Output {
 /// Root of the repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Flips a bit of a file on a medium, in every copy of the sector in its middle.
-#[cfg(feature = "heavy")]
-pub fn flip(medium: &Path, path: &str) {
-    let bytes = fs::read(medium).unwrap();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let mut xorriso = Command::new("xorriso");
-    xorriso.args(["-report_about", "FAILURE", "-osirrox", "on:auto_chmod_on", "-overwrite", "on", "-indev"]);
-    let done = xorriso.arg(medium).args(["-extract", path]).arg(file.path()).status();
-    assert!(done.expect("this test needs xorriso").success());
-    let content = fs::read(file.path()).unwrap();
-    let at = content.len() / 2 / 512 * 512;
-    let mut flipped = bytes.clone();
-    let mut copies = 0;
-    for (n, _) in bytes.chunks_exact(512).enumerate().filter(|(_, chunk)| *chunk == &content[at..at + 512]) {
-        flipped[n * 512] ^= 1;
-        copies += 1;
-    }
-    assert!((1..=4).contains(&copies), "{path}: {copies} copies");
-    fs::remove_file(medium).unwrap();
-    fs::write(medium, flipped).unwrap();
 }

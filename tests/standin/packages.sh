@@ -26,7 +26,7 @@ package_list() {
 cache_key() {
   local packages
   packages=$(package_list)
-  { find "$here/installer" "$here/root" -type f -not -path '*/tests/*' -not -name '*.pyc' -print0 | sort -z | xargs -0 cat
+  { find "$here/installer" "$here/root" -type f -not -path '*/installer/tests/*' -not -name '*.pyc' -print0 | sort -z | xargs -0 cat
     cat "$here"/*.sh "$here"/*.py "$here/packages.list" "$here/comps.xml" "$here"/initrd/* "$here"/menus/* "$here"/treeinfo/*; echo "$packages"; } |
     sha256sum | cut -c1-16
 }

@@ -137,6 +137,7 @@ impl Agent {
         let stage: String = status.stage.chars().filter(|c| !c.is_ascii_digit()).collect();
         if beat.shown != stage {
             console::say(&self.options.root, status);
+            console::again(&self.options.root);
             beat.shown = stage;
         }
     }

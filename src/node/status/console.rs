@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::{Level, NodeStatus};
 use crate::error::{IoContext as _, Result};
@@ -76,6 +77,17 @@ pub fn say(root: &Path, status: &NodeStatus) {
     if let Ok(mut console) = opened {
         // A console that takes nothing is no fault of the node's.
         let _ = write!(console, "kiln: {}: {}\r\n", status.name, sentence(status));
+    }
+}
+
+/// Login prompts that nobody types at show the new text. agetty knows how from util-linux 2.32 on; EL7's does not, and shows it
+/// after the next key.
+pub fn again(root: &Path) {
+    if root == Path::new("/") {
+        let mut agetty = Command::new("agetty");
+        agetty.arg("--reload").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // A machine without it has no prompts either.
+        let _ = agetty.status();
     }
 }
 
