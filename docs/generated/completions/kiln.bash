@@ -133,6 +133,9 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,images)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__images"
                 ;;
+            kiln__subcmd__help__subcmd__node,knock)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__knock"
+                ;;
             kiln__subcmd__help__subcmd__node,mend)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__mend"
                 ;;
@@ -214,6 +217,9 @@ _kiln() {
             kiln__subcmd__node,images)
                 cmd="kiln__subcmd__node__subcmd__images"
                 ;;
+            kiln__subcmd__node,knock)
+                cmd="kiln__subcmd__node__subcmd__knock"
+                ;;
             kiln__subcmd__node,mend)
                 cmd="kiln__subcmd__node__subcmd__mend"
                 ;;
@@ -273,6 +279,9 @@ _kiln() {
                 ;;
             kiln__subcmd__node__subcmd__help,images)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__images"
+                ;;
+            kiln__subcmd__node__subcmd__help,knock)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__knock"
                 ;;
             kiln__subcmd__node__subcmd__help,mend)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__mend"
@@ -742,7 +751,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status"
+            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend knock form formed status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -882,6 +891,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node__subcmd__images)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__knock)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1282,7 +1305,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help"
+            opts="-q -h --color --quiet --help prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend knock form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1506,7 +1529,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend form formed status help"
+            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend knock form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1673,6 +1696,20 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__help__subcmd__knock)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__help__subcmd__mend)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1825,6 +1862,28 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__node__subcmd__knock)
+            opts="-q -h --root --color --quiet --help kubelet kube-proxy scheduler"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__node__subcmd__mend)
             opts="-q -h --root --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1878,7 +1937,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__prepare)
-            opts="-q -h --media --out --node --skip-verify --skip-preflight --dry-run --json --color --quiet --help"
+            opts="-q -h --media --out --node --skip-verify --skip-preflight --patience --dry-run --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1896,6 +1955,10 @@ _kiln() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --patience)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1908,7 +1971,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__probe__subcmd__disk)
-            opts="-q -h --media --dir --seconds --out --json --color --quiet --help"
+            opts="-q -h --media --dir --root --prepared --seconds --out --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1919,6 +1982,14 @@ _kiln() {
                     return 0
                     ;;
                 --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prepared)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
