@@ -45,7 +45,8 @@ merge_usr() {
 fetch_packages() {
   local packages
   mapfile -t packages < <(package_list | tr ' ' '=')
-  debian=$cache/debian-$(package_list | sha256sum | cut -c1-16)
+  # How the tree is shaped is part of the key: merge_usr.
+  debian=$cache/debian-$({ package_list; declare -f merge_usr; } | sha256sum | cut -c1-16)
   [ ! -d "$debian" ] || return 0
   say "downloading ${#packages[@]} Debian packages"
   mkdir -p "$work/debs" "$work/debian"

@@ -59,9 +59,9 @@ make_root() {
     die "mmdebstrap failed: $(tail -n 5 "$work/mmdebstrap.log")" 3
   say "  packages: $((SECONDS - start)) s"
   start=$SECONDS
-  # As tar2sqfs does it: owners and modes come from the archive, so that none of this needs root.
+  # Owners and modes come from the archive, so that none of this needs root. Before 4.6 mksquashfs takes no pseudo files with -tar.
   mksquashfs - "$new" -tar -quiet -no-progress -comp zstd -Xcompression-level 9 -b 256K -no-exports \
-    -p '/ d 755 0 0' <"$tar" >"$work/mksquashfs.log" 2>&1 || die "mksquashfs failed: $(tail -n 5 "$work/mksquashfs.log")" 3
+    -root-mode 755 -root-uid 0 -root-gid 0 <"$tar" >"$work/mksquashfs.log" 2>&1 || die "mksquashfs failed: $(tail -n 5 "$work/mksquashfs.log")" 3
   say "  squashfs: $((SECONDS - start)) s, $(($(stat -c %s "$new") / 1048576)) MiB"
   rm -f "$tar"
   mv "$new" "$root_image"
