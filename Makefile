@@ -43,7 +43,7 @@ standin-installer: ## Make the stand-in media that install something (about 5 mi
 demo: setup build ## Build the example cluster's master ISO and boot it in QEMU (about 15 minutes the first time)
 	@tests/demo/run.sh $(KILN)
 
-test: setup ## Set up, then run all checks and tests (about 25 minutes the first time)
+test: setup ## Set up, then run all checks and tests (about 40 minutes the first time)
 	@tests/run.sh
 
 test-all: test ## All of `test`, and what takes too long for it: huge media, flags of real binaries, longer fuzzing

@@ -57,7 +57,8 @@ pub struct PrepareArgs {
     #[arg(long)]
     pub skip_preflight: bool,
     /// How long somebody at the console has to answer
-    #[arg(long, value_name = "SECONDS", default_value_t = u64::from(HOLD_MINUTES) * 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = u64::from(HOLD_MINUTES) * 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub patience: u64,
     /// Only find out: ask nobody, and mark no disk as taken
     #[arg(long)]
