@@ -128,29 +128,6 @@ fn show_tells_names_and_ends_but_no_key() {
     assert_ne!(std::fs::read(dir.path().join("pki/operators/admin/key.pem")).unwrap(), old);
 }
 
-/// Fills a components folder with programs of this machine: what counts is that they are programs.
-fn fill(dir: &Path) {
-    let wanted = [
-        (
-            "kubernetes/1.20.2",
-            &["kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler"][..],
-        ),
-        ("kubernetes/1.20.2", &["kubectl", "kubelet"][..]),
-        ("etcd/3.4.23", &["etcd", "etcdctl"][..]),
-        ("containerd/1.6.20", &["containerd", "containerd-shim-runc-v2", "ctr"][..]),
-        ("runc/1.1.5", &["runc"][..]),
-        ("cni-plugins/1.1.1", &["bridge", "host-local", "loopback", "portmap"][..]),
-    ];
-    for (folder, names) in wanted {
-        let folder = dir.join("components").join(folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        for name in names {
-            std::fs::copy("/bin/true", folder.join(name)).unwrap();
-        }
-    }
-    images::put(&dir.join("components/images"), "1.20");
-}
-
 #[test]
 fn fetch_pins_once_and_says_what_changed() {
     let dir = folder();
@@ -161,7 +138,7 @@ fn fetch_pins_once_and_says_what_changed() {
         text.contains("16 component files are missing") && text.contains("kubernetes/1.20.2/kubelet"),
         "{text}"
     );
-    fill(dir.path());
+    images::components(&dir.path().join("components"));
     let (code, _, text) = run(dir.path(), &["fetch", "--locked"]);
     assert_eq!(code, Some(2), "{text}");
     assert!(!lock.exists());

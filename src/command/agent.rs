@@ -32,18 +32,7 @@ pub struct KnockArgs {
     pub root: PathBuf,
     /// Who is about to start
     #[arg(value_name = "WHO")]
-    pub who: Who,
-}
-
-/// Clients of the API that wait for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Who {
-    /// The kubelet, unless it has joined
-    Kubelet,
-    /// kube-proxy
-    KubeProxy,
-    /// The scheduler
-    Scheduler,
+    pub who: Guest,
 }
 
 /// Arguments of `kiln node form`.
@@ -105,12 +94,7 @@ pub fn mend(args: &Args, report: &Report) -> Result<()> {
 
 /// `kiln node knock`.
 pub fn knock(args: &KnockArgs, report: &Report) -> Result<()> {
-    let guest = match args.who {
-        Who::Kubelet => Guest::Kubelet,
-        Who::KubeProxy => Guest::KubeProxy,
-        Who::Scheduler => Guest::Scheduler,
-    };
-    knock::wait(&args.root, guest, &mut |why| report.note(&format!("waits for an API server: {why}")))
+    knock::wait(&args.root, args.who, &mut |why| report.note(&format!("waits for an API server: {why}")))
 }
 
 /// `kiln node formed`.

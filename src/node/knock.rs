@@ -22,13 +22,13 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 const HURRY: u32 = 60;
 
 /// Who is about to start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Guest {
-    /// The kubelet, by its bootstrap token.
+    /// The kubelet, unless it has joined
     Kubelet,
-    /// kube-proxy.
+    /// kube-proxy
     KubeProxy,
-    /// The scheduler.
+    /// The scheduler
     Scheduler,
 }
 

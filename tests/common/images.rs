@@ -7,7 +7,6 @@ use kiln::format::oci::{Config, write};
 use kiln::tree::{Entry, NodePath, Tree};
 
 /// Folder by folder, what the catalogue wants for Kubernetes 1.20.
-#[allow(dead_code)]
 const COMPONENTS: [(&str, &[&str]); 5] = [
     (
         "kubernetes/1.20.2",
@@ -23,7 +22,6 @@ const COMPONENTS: [(&str, &[&str]); 5] = [
 ];
 
 /// Fills a components folder for Kubernetes 1.20.
-#[allow(dead_code)]
 pub fn components(dir: &Path) {
     let program = std::fs::read("/bin/true").unwrap();
     for (folder, names) in COMPONENTS {
@@ -37,7 +35,7 @@ pub fn components(dir: &Path) {
 }
 
 /// Fills a folder of image archives for Kubernetes of a minor: `1.20`.
-pub fn put(folder: &Path, minor: &str) {
+fn put(folder: &Path, minor: &str) {
     std::fs::create_dir_all(folder).unwrap();
     let sample = kiln::cluster::SAMPLE.replace("1.37.2", &format!("{minor}.2"));
     let cluster = kiln::cluster::parse(Path::new("cluster.toml"), &sample).unwrap().0;
