@@ -2,7 +2,8 @@
 """Measures `kiln build` of an ISO against `cp` of the same bytes and against xorriso + implantisomd5, in one run.
 
 Base 1 GiB (a stand-in medium padded with incompressible packages), payload 1 GiB (component files). Medians of five,
-interleaved so that a slow minute hits all alike. Every candidate is flushed to disk. kiln also implants the media check's
+interleaved so that a slow minute hits all alike. Every candidate starts with no old output in its place (what that takes to
+remove, and the memory it frees, would count for one and not for the other) and is flushed to disk. kiln also implants the media check's
 MD5 and leaves SHA256SUMS; two more candidates do that by other programs, so that the same results can be compared. Prints
 ratios, processor time and the machine's load; exits 1 when a bound is broken. Sizes and rounds can be given for a quick
 look: iso.py KILN [--mib 64] [--rounds 1].
@@ -39,8 +40,10 @@ def flushed(path):
         os.fsync(file.fileno())
 
 
-def timed(action):
-    """Seconds that `action` takes, started with nothing left to write back; and seconds of processor time of its programs."""
+def timed(action, output):
+    """Seconds that `action` takes to make `output`, and seconds of processor time of its programs; started without an old
+    output and with nothing left to write back."""
+    output.unlink(missing_ok=True)
     os.sync()
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     action()
@@ -105,7 +108,6 @@ def images(work, kiln, minor=20):
 
 def xorriso_remaster(work, base, built, out):
     """What a script with xorriso does for the same remaster: replay, map the payload, implant the checksum."""
-    out.unlink(missing_ok=True)
     run("xorriso", "-indev", base, "-outdev", out, "-boot_image", "any", "replay", "-volid", "KILN-BENCH",
         "-update", built / "isolinux.cfg", "/isolinux/isolinux.cfg", "-update", built / "grub.cfg", "/EFI/BOOT/grub.cfg",
         "-update", built / "efiboot.img", "/images/efiboot.img", "-map", built / "kiln", "/kiln", "-map", built / "ks.cfg", "/ks.cfg",
@@ -129,7 +131,7 @@ def main():
     options.add_argument("--dir", default=None, help="folder to work in; its file system is what is measured")
     args = options.parse_args()
     kiln = args.kiln.resolve()
-    work = pathlib.Path(tempfile.mkdtemp(prefix="kiln-bench-", dir=args.dir or ROOT / "target"))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="kiln-bench-", dir=args.dir or ROOT / "target")).resolve()
     try:
         judge(measure(work, kiln, args.mib, args.rounds))
     finally:
@@ -146,19 +148,18 @@ def measure(work, kiln, mib, rounds):
     run("xorriso", "-osirrox", "on", "-indev", output, "-extract", "/kiln", parts / "kiln", "-extract", "/ks.cfg", parts / "ks.cfg",
         "-extract", "/isolinux/isolinux.cfg", parts / "isolinux.cfg", "-extract", "/EFI/BOOT/grub.cfg", parts / "grub.cfg",
         "-extract", "/images/efiboot.img", parts / "efiboot.img")
-    copy, replay = work / "copy.iso", work / "replay.iso"
+    original, copy, replay = work / "original.iso", work / "copy.iso", work / "replay.iso"
+    shutil.copy(output, original)
 
     def by_kiln():
         run(kiln, "build", "--profile", "master", cwd=work)
 
     def by_cp():
-        copy.unlink(missing_ok=True)
-        run("cp", "--reflink=never", output, copy)
+        run("cp", "--reflink=never", original, copy)
         flushed(copy)
 
     def by_cp_same():
-        copy.unlink(missing_ok=True)
-        run("cp", "--reflink=never", output, copy)
+        run("cp", "--reflink=never", original, copy)
         run("implantisomd5", "--force", copy)
         summed(copy)
         flushed(copy)
@@ -167,13 +168,14 @@ def measure(work, kiln, mib, rounds):
         xorriso_remaster(work, base, parts, replay)
         summed(replay)
 
-    candidates = {"kiln": by_kiln, "cp": by_cp, "xorriso": lambda: xorriso_remaster(work, base, parts, replay),
-                  "cp-same": by_cp_same, "xorriso-same": by_xorriso_same}
+    candidates = {"kiln": (by_kiln, output), "cp": (by_cp, copy),
+                  "xorriso": (lambda: xorriso_remaster(work, base, parts, replay), replay),
+                  "cp-same": (by_cp_same, copy), "xorriso-same": (by_xorriso_same, replay)}
     times, work_times, load = {name: [] for name in candidates}, {name: [] for name in candidates}, []
     for _ in range(rounds):
-        for name, action in candidates.items():
+        for name, (action, made) in candidates.items():
             load.append(os.getloadavg()[0])
-            seconds, processor = timed(action)
+            seconds, processor = timed(action, made)
             times[name].append(seconds)
             work_times[name].append(processor)
             print(f"  {name:12} {seconds:6.2f} s, {processor:5.2f} s of processor time", flush=True)

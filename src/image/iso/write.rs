@@ -27,7 +27,9 @@ use super::stream::{self, Blobs};
 /// The writer tells the hasher how far it is after so many bytes.
 const TELL: u64 = 4 << 20;
 /// The flusher is woken after so many bytes, so that the disk works from the start and not only at the end.
-const FLUSH: u64 = 128 << 20;
+///
+/// Large steps leave the disk idle while the processors are busy, and then make the writer wait for a long flush.
+const FLUSH: u64 = 32 << 20;
 
 /// What the flusher is asked for.
 enum Flush {
