@@ -75,3 +75,23 @@ fn help_fits_eighty_columns_and_has_examples() {
     }
     assert!(seen > 8, "only {seen} help texts were found");
 }
+
+/// What the page on troubleshooting quotes of the installation is what kiln says: every part of a message between two gaps.
+#[test]
+fn messages_of_the_installation_are_quoted_as_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: String =
+        ["src", "kickstart"].iter().flat_map(|name| files(&root.join(name)).into_values()).collect();
+    // A backslash at the end of a line joins it with the next one.
+    let mut lines = sources.split("\\\n");
+    let first = lines.next().unwrap().to_owned();
+    let sources = lines.fold(first, |text, line| text + line.trim_start());
+    let page = std::fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
+    let section = page.split("\n## ").find(|part| part.starts_with("While installing")).unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split("` | ").next());
+    let parts: Vec<&str> = cells.flat_map(|cell| cell.split(['…', '`'])).map(str::trim).collect();
+    let quoted: Vec<&str> = parts.into_iter().filter(|part| part.len() > 8).collect();
+    assert!(quoted.len() > 30, "{quoted:?}");
+    let gone: Vec<&&str> = quoted.iter().filter(|part| !sources.contains(**part)).collect();
+    assert!(gone.is_empty(), "docs/troubleshooting.md quotes what kiln does not say: {gone:?}");
+}

@@ -139,12 +139,13 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     save(out, "network.ks", &attach::lines(&found, &manifest, &machine)?)?;
     progress.step(&format!("choosing the disk of {}", node.name));
     let choice = disk::choose(&disks, &found.storage)?;
-    let notes = match guard(root, &found, &manifest, &disks, &choice, operator)? {
-        Guarded::Installed(disk) => {
+    let guarded = match guard(root, &found, &manifest, &disks, &choice, operator) {
+        Ok(Guarded::Installed(disk)) => {
             save(out, INSTALLED, &format!("{disk}\n"))?;
             return Ok(Outcome::Installed { node: Box::new(node), disk });
         }
-        Guarded::Free(notes) => notes,
+        Ok(Guarded::Free(notes)) => Ok(notes),
+        Err(error) => Err(error),
     };
     let answer = disk_kickstart(&choice, &manifest.kernel_args)?;
     let chosen: Vec<&Disk> = choice.all().map(|(_, disk)| disk).collect();
@@ -159,7 +160,7 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
         }
         false => Ok(None),
     };
-    let verified = preflight::settle(&node.name, &findings, verified)?;
+    let (notes, verified) = both(guarded, preflight::settle(&node.name, &findings, verified))?;
     let claim = Claim::new(&node, &manifest, &choice);
     save(out, claim::FILE, &claim.to_json()?)?;
     if !options.dry {
@@ -169,6 +170,19 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     let bytes = manifest.files.values().map(|file| file.size).fold(0, u64::saturating_add);
     let files = manifest.files.len() as u64;
     Ok(Outcome::Ready(Box::new(Prepared { node, disks: choice, notes, findings, verified, files, bytes })))
+}
+
+/// What the wipe guard and preflight say; who mends the one fault shall not meet the other at the next start.
+fn both<A, B>(guarded: Result<A>, fit: Result<B>) -> Result<(A, B)> {
+    match (guarded, fit) {
+        (Ok(notes), Ok(verified)) => Ok((notes, verified)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(disk), Err(machine)) => {
+            let hints: Vec<&str> = [&disk, &machine].into_iter().filter_map(Error::hint_text).collect();
+            let text = format!("{}\nand {machine}", disk.to_string().trim_end());
+            Err(Error::input(text).hint(hints.join("\n")))
+        }
+    }
 }
 
 /// What an earlier attempt left must not be taken for an answer.
@@ -251,9 +265,7 @@ fn ask(nodes: &[Lost], manifest: &Manifest, operator: &dyn Operator) -> Result<G
 fn with_disks(error: Error, disks: &[Disk]) -> Error {
     let Some(hint) = error.hint_text().filter(|hint| hint.contains("[[node]]\n")) else { return error };
     let rows = disks.iter().map(|disk| {
-        let serial = disk.serial.as_deref().unwrap_or("none");
-        let size = crate::report::human_size(disk.size);
-        format!("\n# disk {}: {size}, {}, serial {}", disk.name, disk.model, serial.escape_debug())
+        format!("\n# disk {}: {}, {}", disk.name, crate::report::human_size(disk.size), disk.known_by())
     });
     let hint = rows.fold(hint.to_owned(), |hint, row| hint + &row);
     error.hint(hint)

@@ -84,6 +84,20 @@ fn a_damaged_medium_installs_nothing() {
 }
 
 #[test]
+fn all_faults_are_told_at_once() {
+    let (media, out, fake) = (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
+    fake.nic("eth0", "52:54:00:00:31:71", true).disk("vda", 0, 40);
+    let disk = fs::File::options().write(true).open(fake.root().join("dev/vda")).unwrap();
+    disk.write_all_at(b"somebody's", 100 << 10).unwrap();
+    fs::write(media.path().join("ks.cfg"), "x").unwrap();
+    let error = run(&options(media.path(), out.path(), &fake)).unwrap_err();
+    let (text, hint) = (error.to_string(), error.hint_text().unwrap());
+    assert!(text.contains("may not be wiped") && text.contains("/ks.cfg"), "{text}");
+    assert!(hint.contains("wipe = \"any\""), "{hint}");
+    assert!(!out.path().join("disk.ks").exists());
+}
+
+#[test]
 fn an_unknown_machine_is_told_how_to_become_a_node() {
     let (media, out, fake) = (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
     fake.nic("eth0", "52:54:00:00:31:99", true).disk("vda", 0, 40);

@@ -46,6 +46,20 @@ pub struct Disk {
     pub fault: Option<String>,
 }
 
+impl Disk {
+    /// What tells it from others, for people: model and serial number, or the way to it, which a rule can name as well.
+    pub fn known_by(&self) -> String {
+        let model = (!self.model.is_empty()).then(|| self.model.clone());
+        let serial = self.serial.as_ref().map(|serial| format!("serial {serial}"));
+        let path = self.by_path.first().filter(|_| serial.is_none()).map(|path| format!("by_path {path}"));
+        let parts: Vec<String> = [model, serial, path].into_iter().flatten().collect();
+        match parts.is_empty() {
+            true => "no model, no serial".to_owned(),
+            false => parts.join(", ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        }
+    }
+}
+
 fn bare_wwn(wwn: &str) -> String {
     let lower = wwn.to_ascii_lowercase();
     let bare = ["0x", "naa.", "eui.", "wwn-0x"].iter().find_map(|prefix| lower.strip_prefix(prefix));

@@ -66,7 +66,7 @@ fn one<'a>(
     };
     let rows = disks.iter().zip(&reasons);
     let table: String = rows.map(|(disk, reason)| row(disk, reason.as_deref())).collect();
-    let hint = "name the disk in cluster.toml: disk = { serial = \"…\" }, wwn, by_path, bus or a size";
+    let hint = "name the disk in cluster.toml: disk = { serial = \"...\" }, wwn, by_path, bus or a size";
     Err(Error::input(format!("{message} (rule of {folder}: {})\n{table}", words(rule))).hint(hint))
 }
 
@@ -125,9 +125,8 @@ fn wrong_size(size: u64, rule: &DiskRule) -> Option<String> {
 
 /// A line about a disk, for people.
 pub(super) fn row(disk: &Disk, reason: Option<&str>) -> String {
-    let serial = disk.serial.as_deref().map(|serial| format!(", serial {serial}")).unwrap_or_default();
     let size = human_size(disk.size);
-    format!("  {:<8} {size:>10}  {}{serial}: {}\n", disk.name, disk.model, reason.unwrap_or("fits"))
+    format!("  {:<8} {size:>10}  {}: {}\n", disk.name, disk.known_by(), reason.unwrap_or("fits"))
         .chars()
         .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
         .collect()

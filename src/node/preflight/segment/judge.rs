@@ -208,9 +208,14 @@ fn reached(heard: &Heard, request: &Request, who: &Who, findings: &mut Findings<
     }
     if !who.peers.is_empty() && who.peers.keys().all(silent) {
         let first: Vec<&str> = who.peers.values().take(3).map(HostName::as_str).collect();
+        let more = if who.peers.len() > first.len() { ", ..." } else { "" };
         findings.add(
             Check::Peers,
-            format!("none of {} masters and load balancers answers ({}…)", who.peers.len(), first.join(", ")),
+            format!(
+                "none of {} masters and load balancers answers ({}{more})",
+                who.peers.len(),
+                first.join(", ")
+            ),
             format!("right when this machine is the first to be powered on; else look at the switch{lacp}"),
         );
     }

@@ -1,0 +1,281 @@
+//! What takes too long for the gate: every role on every layout and firmware with real components, each as far as a machine
+//! comes alone; a cluster of one master up to its node's word that it is ready; disks, power cuts and media that an
+//! installer meets. Run by `make test-all`; logs and pictures stay in cargo's folder for tests. Needs QEMU, OVMF, sgdisk,
+//! xorriso and the folder of `make components`, no root, no network.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "install_heavy/disks.rs"]
+mod disks;
+#[path = "common/images.rs"]
+mod images;
+#[path = "install/project.rs"]
+mod project;
+#[path = "install/scenario.rs"]
+mod scenario;
+
+use std::fs;
+use std::path::Path;
+
+use project::{EL7, EL9, EL10, Layout, Project};
+use scenario::Scenario;
+
+const MASTER1: &str = "52:54:00:00:31:71";
+const WORKER1: &str = "52:54:00:00:31:72";
+const LB1: &str = "52:54:00:00:31:81";
+
+/// A blank disk.
+const DISK: &str = "[[machine.disk]]\nsize = \"40G\"\n";
+
+/// Roles, a machine of each, and what it must say when it has come as far as it can alone.
+const ROLES: [(&str, &str, &str); 3] = [
+    ("master", MASTER1, "kiln: k8s-master1: waiting: formation: etcd waits for a majority of its members"),
+    ("worker", WORKER1, "kiln: k8s-node1: waiting: kubelet: no answer to the kubelet's request"),
+    ("lb", LB1, "login:"),
+];
+
+/// The demo cluster with what `make components` has filled.
+fn real(dir: &Path, layout: Layout, change: impl Fn(String) -> String) -> Project {
+    let project = Project::new(dir, layout, change);
+    let components = project::root().join("components");
+    assert!(components.is_dir(), "fill the folder first: make components");
+    std::os::unix::fs::symlink(components, dir.join("components")).unwrap();
+    project.kiln(&["fetch"]);
+    project
+}
+
+/// The demo cluster with components that do nothing, on the base of EL9.
+fn small(dir: &Path) -> Project {
+    Project::new(dir, EL9, |file| file).with_stand_ins()
+}
+
+/// Every role, BIOS and UEFI, on disks of all kinds.
+fn whole(layout: Layout, name: &'static str) {
+    let dir = tempfile::tempdir().unwrap();
+    let project = real(dir.path(), layout, |file| file);
+    let mut scenario = Scenario::new(dir.path(), name);
+    let buses = ["virtio", "sata", "nvme", "scsi"];
+    for (number, (role, mac, says)) in ROLES.into_iter().enumerate() {
+        let medium = project.build(role, &[]);
+        for (firmware, attach) in [("bios", "cd"), ("uefi", "usb")] {
+            // SeaBIOS of Debian 12 starts no NVMe disk that it was not told of.
+            let bus = if firmware == "bios" { buses[number % 2] } else { buses[number + 1] };
+            let keys = format!(
+                "firmware = \"{firmware}\"\nas = \"{attach}\"\nmemory = 2500\nboots = 2\nuntil = [{says:?}, \"login:\"]\n"
+            );
+            let disk = format!("[[machine.disk]]\nsize = \"40G\"\nbus = \"{bus}\"\n");
+            scenario.machine(&format!("{role}-{firmware}"), &medium, mac, &(keys + &disk));
+        }
+    }
+    scenario.run();
+}
+
+#[test]
+fn every_role_on_el7() {
+    whole(EL7, "el7");
+}
+
+#[test]
+fn every_role_on_el9() {
+    whole(EL9, "el9");
+}
+
+#[test]
+fn every_role_on_el10() {
+    whole(EL10, "el10");
+}
+
+/// A cluster of one master becomes ready, on a machine with Secure Boot.
+#[test]
+fn one_master_is_a_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = real(dir.path(), EL9, |file| {
+        let (head, nodes) = file.split_once("[[node]]").unwrap();
+        let first = nodes.split("[[node]]").next().unwrap();
+        let head = head.replace("vip = \"192.168.31.88\"\n", "");
+        format!("{head}[[node]]{first}")
+    });
+    let medium = project.build("master", &[]);
+    let mut scenario = Scenario::new(dir.path(), "lone");
+    let keys =
+        "firmware = \"secure-boot\"\nmemory = 4096\nuntil = [\"kiln: k8s-master1: ready\"]\nsettle = 20\n";
+    scenario.machine("lone", &medium, MASTER1, &format!("{keys}{DISK}"));
+    scenario.run();
+}
+
+/// Power cuts all along the way, and one machine that starts without its medium after the last of them.
+#[test]
+fn power_cuts() {
+    let dir = tempfile::tempdir().unwrap();
+    let medium = small(dir.path()).build("lb", &[]);
+    let mut scenario = Scenario::new(dir.path(), "cuts");
+    let cuts = [
+        "kernel+3",
+        "%pre+2",
+        "storage",
+        "storage+1.5",
+        "%pre-install",
+        "packages: laying+1",
+        "packages: laying+9",
+        "boot loader",
+        "boot loader+2",
+        "configuration",
+        "%post in",
+        "%post in+1",
+        "%post in+3",
+        "end",
+    ];
+    let cuts = cuts.map(|cut| format!("{cut:?}")).join(", ");
+    let keys = format!("firmware = \"uefi\"\npower_cuts = [{cuts}]\n");
+    scenario.machine("cut-and-cut", &medium, LB1, &format!("{keys}{DISK}"));
+    let phases = "[[machine.phase]]\nmedium = true\nexpect = [\"cut\"]\npower_cut = \"%post in+1\"\n\
+        [[machine.phase]]\nexpect = [\"ready\"]\nuntil = [\"the installation of this machine was cut short\"]\nthen = \"pull-plug\"\n\
+        [[machine.phase]]\nmedium = true\nexpect = [\"reset\"]\n\
+        [[machine.phase]]\nexpect = [\"ready\"]\nuntil = [\"login:\"]\n";
+    for firmware in ["bios", "uefi"] {
+        let keys = format!("firmware = \"{firmware}\"\n");
+        scenario.machine(&format!("half-{firmware}"), &medium, LB1, &format!("{keys}{phases}{DISK}"));
+    }
+    scenario.run();
+}
+
+/// Disks that are wiped only when somebody says so, and such that cannot be used at all.
+#[test]
+fn disks_that_are_refused_and_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let medium = small(&dir.path().join("a")).build("lb", &[]);
+    let any = |file: String| {
+        file.replace("address = \"192.168.31.81\"", "address = \"192.168.31.81\"\nwipe = \"any\"")
+    };
+    let may = Project::new(&dir.path().join("b"), EL9, any).with_stand_ins().build("lb", &[]);
+    let mut scenario = Scenario::new(dir.path(), "disks");
+    let refused = |firmware: &str, texts: &str| {
+        format!("firmware = \"{firmware}\"\nexpect = \"refused\"\nuntil = [{texts}]\n")
+    };
+    let file = |path: &Path, more: &str| format!("[[machine.disk]]\nfile = {path:?}\n{more}");
+
+    let used = disks::lvm_and_md(&dir.path().join("used.raw"));
+    let says = "\"what lies on the disk of lb1 may not be wiped\", \"LVM2_member\", \"linux_raid_member\"";
+    scenario.machine(
+        "lvm-md-gpt",
+        &medium,
+        LB1,
+        &(refused("uefi", says) + &file(&used, "unchanged = true\n")),
+    );
+    let copy = dir.path().join("used-2.raw");
+    fs::copy(&used, &copy).unwrap();
+    scenario.machine("lvm-md-gpt-any", &may, LB1, &("firmware = \"bios\"\n".to_owned() + &file(&copy, "")));
+
+    let large = "[[machine.disk]]\nsize = \"20G\"\nbus = \"scsi\"\nsector = 4096\n";
+    let bios = refused("bios", "\"4096\"");
+    scenario.machine("4k-bios", &medium, LB1, &format!("{bios}{large}unchanged = true\n"));
+    scenario.machine("4k-uefi", &medium, LB1, &format!("firmware = \"uefi\"\n{large}"));
+
+    let three = "[[machine.disk]]\nsize = \"3T\"\nbus = \"sata\"\n";
+    for firmware in ["bios", "uefi"] {
+        let keys = format!("firmware = \"{firmware}\"\n");
+        scenario.machine(&format!("3t-{firmware}"), &medium, LB1, &format!("{keys}{three}"));
+    }
+    scenario.run();
+}
+
+/// A node's disk is wiped by a medium that was made to reinstall it, and by no other.
+#[test]
+fn a_live_node_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = small(dir.path());
+    let keep = |medium: &Path, name: &str| {
+        let kept = dir.path().join(name);
+        fs::rename(medium, &kept).unwrap();
+        kept
+    };
+    let first = keep(&project.build("lb", &[]), "first.iso");
+    let again = project.build("lb", &["--reinstall", "lb1"]);
+    let path = dir.path().join("cluster.toml");
+    let file =
+        fs::read_to_string(&path).unwrap().replace("[console]", "[preflight]\nmtu = \"off\"\n\n[console]");
+    fs::write(&path, file).unwrap();
+    let other = project.build("lb", &[]);
+    let disk = dir.path().join("node.raw");
+    let file = |more: &str| format!("[[machine.disk]]\nsize = \"20G\"\nfile = {disk:?}\n{more}");
+    let mut scenario = Scenario::new(dir.path(), "live");
+    scenario.machine("made", &first, LB1, &format!("firmware = \"uefi\"\n{}", file("")));
+    let asks = "firmware = \"uefi\"\nafter = \"made\"\nexpect = \"refused\"\nuntil = [\"carries lb1, installed from\"]\n";
+    scenario.machine("other-medium", &other, LB1, &(asks.to_owned() + &file("unchanged = true\n")));
+    let anew = "firmware = \"uefi\"\nafter = \"other-medium\"\n";
+    scenario.machine("reinstalled", &again, LB1, &(anew.to_owned() + &file("")));
+    scenario.run();
+}
+
+/// Too little memory, a damaged medium, and network cards that change places.
+#[test]
+fn machines_and_media() {
+    let dir = tempfile::tempdir().unwrap();
+    let medium = small(&dir.path().join("a")).build("lb", &[]);
+    let mut scenario = Scenario::new(dir.path(), "machines");
+    let blank = "[[machine.disk]]\nsize = \"20G\"\nunchanged = true\n";
+    let little =
+        "firmware = \"bios\"\nmemory = 512\nexpect = \"refused\"\nuntil = [\"MiB of memory; lb1\"]\n";
+    scenario.machine("little-memory", &medium, LB1, &format!("{little}{blank}"));
+    let damaged = dir.path().join("damaged.iso");
+    disks::flip(&medium, "/kiln/common.tar", &damaged);
+    let says = "firmware = \"uefi\"\nexpect = \"refused\"\nuntil = [\"/kiln/common.tar: has SHA-256\"]\n";
+    scenario.machine("damaged", &damaged, LB1, &format!("{says}{blank}"));
+
+    // A segment where somebody else has the VIP, and speaks VRRP with this cluster's router id.
+    let strict = |file: String| {
+        file.replace("[console]", "[preflight]\nvip = \"error\"\nvrrp = \"error\"\n\n[console]")
+    };
+    let strict = Project::new(&dir.path().join("c"), EL9, strict).with_stand_ins();
+    // What keepalived of cluster "demo" is told.
+    let id = 194;
+    let says = format!(
+        "\"192.168.31.88, the VIP, is in use by\", \"the virtual router id {id} of this cluster is used by\""
+    );
+    let keys = format!("firmware = \"bios\"\nexpect = \"refused\"\nuntil = [{says}]\n");
+    scenario.wired("vip-taken", &strict.build("lb", &[]), LB1, &format!("{keys}{blank}"));
+    scenario.peer(&format!("address = \"192.168.31.88\"\nmac = \"52:54:00:00:00:88\"\nvrrp = {id}"));
+
+    let second = "52:54:00:00:33:81";
+    let project = Project::new(&dir.path().join("b"), EL9, |file| {
+        let nic = format!(
+            "address = \"192.168.31.81\"\nnic = [{{ mac = \"{second}\", address = \"10.9.0.81/24\" }}]"
+        );
+        file.replace("address = \"192.168.31.81\"", &nic)
+    });
+    tell_addresses(&project);
+    let swapped = project.with_stand_ins().build("lb", &[]);
+    let nic = format!("[[machine.nic]]\nmac = \"{second}\"\nwire = \"nowhere\"\n");
+    let says = format!("until = [\"{LB1} has 192.168.31.81/24\", \"{second} has 10.9.0.81/24\"]\n");
+    let phases = format!(
+        "[[machine.phase]]\nmedium = true\nexpect = [\"reset\"]\n\
+        [[machine.phase]]\nexpect = [\"ready\"]\n{says}\
+        [[machine.phase]]\nexpect = [\"ready\"]\nswap_nics = true\n{says}"
+    );
+    scenario.machine("swapped-nics", &swapped, LB1, &format!("firmware = \"uefi\"\n{nic}{phases}{DISK}"));
+    scenario.run();
+}
+
+/// Nodes of this project say on their console which card has which address.
+fn tell_addresses(project: &Project) {
+    let write = |path: &str, text: &str| {
+        let path = project.dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let profile = fs::read_to_string(project::root().join("profiles/lb.toml")).unwrap();
+    let profile = profile.replacen("units = [", "units = [\"tell-addresses.service\", ", 1);
+    assert!(profile.contains("tell-addresses"), "profiles/lb.toml lists no units");
+    write("profiles/lb.toml", &profile);
+    write(
+        "overlays/lb/usr/lib/systemd/system/tell-addresses.service",
+        "[Unit]\nDescription=Tells addresses\n[Service]\nExecStart=/usr/local/bin/tell-addresses\n\
+        StandardOutput=tty\nTTYPath=/dev/ttyS0\n[Install]\nWantedBy=multi-user.target\n",
+    );
+    write(
+        "overlays/lb/usr/local/bin/tell-addresses",
+        "#!/bin/sh\nwhile sleep 5; do\n  for card in /sys/class/net/*; do\n    \
+        ip -o -4 addr show dev \"${card##*/}\" | while read -r _ _ _ address _; do\n      \
+        echo \"$(cat \"$card/address\") has $address\"\n    done\n  done\ndone\n",
+    );
+}
