@@ -16,7 +16,7 @@ use crate::node::unfinished::{self, Standing};
 use crate::node::{self, disk};
 use crate::payload::manifest::Manifest;
 use crate::progress::{Progress, Silent};
-use crate::report::Report;
+use crate::report::{Report, human_size};
 
 /// How often a machine whose installation was cut short says so.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -181,8 +181,11 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
         Outcome::Ready(done) => {
             done.notes.iter().for_each(|note| report.note(note));
             let findings = node::preflight::lines(&done.findings);
+            let on = |disk: &disk::Disk| {
+                format!("{} ({}, {})", disk.name, human_size(disk.size), disk.known_by())
+            };
             let disks: Vec<String> =
-                done.disks.all().map(|(folder, disk)| format!("{folder} on {}", disk.name)).collect();
+                done.disks.all().map(|(folder, disk)| format!("{folder} on {}", on(disk))).collect();
             let text = format!(
                 "{findings}this machine is {}; it will be installed: {}",
                 done.node.name,
