@@ -23,6 +23,7 @@ use scenario::Scenario;
 const MASTER1: &str = "52:54:00:00:31:71";
 const WORKER1: &str = "52:54:00:00:31:72";
 const LB1: &str = "52:54:00:00:31:81";
+const LB2: &str = "52:54:00:00:31:82";
 
 /// A blank disk.
 const DISK: &str = "[[machine.disk]]\nsize = \"40G\"\n";
@@ -233,7 +234,7 @@ fn machines_and_media() {
         "\"192.168.31.88, the VIP, is in use by\", \"the virtual router id {id} of this cluster is used by\""
     );
     let keys = format!("firmware = \"bios\"\nexpect = \"refused\"\nuntil = [{says}]\n");
-    scenario.wired("vip-taken", &strict.build("lb", &[]), LB1, &format!("{keys}{blank}"));
+    scenario.wired("vip-taken", &strict.build("lb", &[]), LB2, &format!("{keys}{blank}"));
     scenario.peer(&format!("address = \"192.168.31.88\"\nmac = \"52:54:00:00:00:88\"\nvrrp = {id}"));
 
     let second = "52:54:00:00:33:81";
@@ -245,14 +246,15 @@ fn machines_and_media() {
     });
     tell_addresses(&project);
     let swapped = project.with_stand_ins().build("lb", &[]);
-    let nic = format!("[[machine.nic]]\nmac = \"{second}\"\nwire = \"nowhere\"\n");
+    // NetworkManager gives addresses to cards with a link only.
+    let nic = format!("[[machine.nic]]\nmac = \"{second}\"\n");
     let says = format!("until = [\"{LB1} has 192.168.31.81/24\", \"{second} has 10.9.0.81/24\"]\n");
     let phases = format!(
         "[[machine.phase]]\nmedium = true\nexpect = [\"reset\"]\n\
         [[machine.phase]]\nexpect = [\"ready\"]\n{says}\
         [[machine.phase]]\nexpect = [\"ready\"]\nswap_nics = true\n{says}"
     );
-    scenario.machine("swapped-nics", &swapped, LB1, &format!("firmware = \"uefi\"\n{nic}{phases}{DISK}"));
+    scenario.wired("swapped-nics", &swapped, LB1, &format!("firmware = \"uefi\"\n{nic}{phases}{DISK}"));
     scenario.run();
 }
 
