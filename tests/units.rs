@@ -53,6 +53,7 @@ const KNOWN: [&str; 44] = [
     "WorkingDirectory",
     "Nice",
     "IOSchedulingClass",
+    "IOSchedulingPriority",
     "StandardOutput",
     "StandardError",
     "User",
