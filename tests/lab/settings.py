@@ -39,8 +39,6 @@ Description=NTP client/server (the lab's: it never sets the clock)
 After=network.target
 [Service]
 Type=simple
-RuntimeDirectory=chrony
-RuntimeDirectoryMode=0700
 ExecStart=/usr/sbin/chronyd -d -x -u _chrony -f /etc/chrony.conf
 [Install]
 WantedBy=multi-user.target
