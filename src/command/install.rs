@@ -181,9 +181,8 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
         Outcome::Ready(done) => {
             done.notes.iter().for_each(|note| report.note(note));
             let findings = node::preflight::lines(&done.findings);
-            let on = |disk: &disk::Disk| {
-                format!("{} ({}, {})", disk.name, human_size(disk.size), disk.known_by())
-            };
+            let on =
+                |disk: &disk::Disk| format!("{} ({}, {})", disk.name, human_size(disk.size), disk.known_by());
             let disks: Vec<String> =
                 done.disks.all().map(|(folder, disk)| format!("{folder} on {}", on(disk))).collect();
             let text = format!(

@@ -79,7 +79,8 @@ fn addons_are_applied_once_and_for_all(master: &Master) {
         assert_eq!(Some(was), same, "applying it again changes something");
     }
     // The controller manager makes accounts and their tokens when it comes to it; anything else would be the addons'.
-    let accounts = |is: &&Value| is["kind"] == "ServiceAccount" || is["type"] == "kubernetes.io/service-account-token";
+    let accounts =
+        |is: &&Value| is["kind"] == "ServiceAccount" || is["type"] == "kubernetes.io/service-account-token";
     let known = |is: &&Value| before.iter().any(|was| named(was) == named(is));
     let new: Vec<_> = after.iter().filter(|is| !known(is) && !accounts(is)).map(named).collect();
     assert!(new.is_empty(), "applying it again makes {new:?}");

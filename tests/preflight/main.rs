@@ -27,7 +27,7 @@ fn main() {
     if args.first().is_some_and(|arg| arg == "hear") {
         return hear(&args[1..]);
     }
-    let tests: [(&str, fn() -> Ran); 7] = [
+    let tests: [(&str, Test); 7] = [
         ("another machine has the address", another_machine_has_the_address),
         ("a silent segment", a_silent_segment),
         ("no link", no_link),
@@ -50,6 +50,8 @@ enum Ran {
     Whole,
     Not(&'static str),
 }
+
+type Test = fn() -> Ran;
 
 /// In the namespace: NIC, MTU, VLAN or 0, then the addresses to ask for. Prints what was heard, a line each.
 fn hear(args: &[String]) {
