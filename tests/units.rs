@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Directives that systemd 219 knows (systemd.directives(7) of that release), of those that units may use here. Not
 /// `NoNewPrivileges`: with it SELinux leaves a program in systemd's own domain, unless the policy says otherwise.
-const KNOWN: [&str; 44] = [
+const KNOWN: [&str; 45] = [
     "After",
     "Before",
     "CapabilityBoundingSet",
