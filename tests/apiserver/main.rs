@@ -70,6 +70,11 @@ fn addons_are_applied_once_and_for_all(master: &Master) {
         }
         all
     };
+    // Its controller marks a deployment that it has taken on, and takes its time where it must be elected first.
+    master.until("the deployment controller to act", Duration::from_secs(120), || {
+        let marks = master.get("deployment coredns -n kube-system")["metadata"]["annotations"].clone();
+        marks.get("deployment.kubernetes.io/revision").map(drop).ok_or_else(|| marks.to_string())
+    });
     master.settled(|| objects(master));
     let before = objects(master);
     master.node("addons").unwrap();
