@@ -180,7 +180,7 @@ fn both<A, B>(guarded: Result<A>, fit: Result<B>) -> Result<(A, B)> {
         (Err(disk), Err(machine)) => {
             let hints: Vec<&str> = [&disk, &machine].into_iter().filter_map(Error::hint_text).collect();
             let text = format!("{}\nand {machine}", disk.to_string().trim_end());
-            Err(Error::input(text).hint(hints.join("\n")))
+            Err(Error::new(disk.class(), text).hint(hints.join("\n")))
         }
     }
 }

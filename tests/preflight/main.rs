@@ -252,22 +252,8 @@ fn a_foreign_router() -> Ran {
 fn a_vlan() -> Ran {
     let cable = Cable::new();
     cable.them(&format!("addr add 10.9.0.71/24 dev {THEIRS}"));
-    let mut tagged = Command::new("ip");
-    tagged.args([
-        "-n",
-        &cable.theirs,
-        "link",
-        "add",
-        "link",
-        THEIRS,
-        "name",
-        "tagged",
-        "type",
-        "vlan",
-        "id",
-        "7",
-    ]);
-    let made = tagged.output().unwrap();
+    let tagged = format!("-n {} link add link {THEIRS} name tagged type vlan id 7", cable.theirs);
+    let made = Command::new("ip").args(tagged.split(' ')).output().unwrap();
     let why = String::from_utf8_lossy(&made.stderr).into_owned();
     if why.contains("Unknown device type") {
         return Ran::Not("this kernel has no VLANs");
