@@ -2,16 +2,19 @@
 //! (`manifest.json`, what `docker save` writes) at once, so that `ctr images import`, `docker load` and skopeo all take it.
 //!
 //! [`write()`] describes an image of one layer for one platform, linux/amd64. [`read::open`] reads archives of any maker in either
-//! form, bounded, and [`read::Archive::verify`] compares every blob with its digest. Not here: registries, signatures, layers
-//! on top of each other, other platforms, unpacking. Nothing here knows what images kiln needs.
+//! form, bounded, and [`read::Archive::verify`] compares every blob with its digest. [`manifest`] reads single documents as registries
+//! give them, [`gather()`] makes one archive of several images. Not here: registries themselves, signatures, unpacking. Nothing here knows what images kiln needs.
 
+mod gather;
 mod json;
+pub mod manifest;
 pub mod read;
 mod reference;
 mod write;
 
+pub use gather::{Gathered, gather};
 pub use read::Archive;
-pub use reference::Reference;
+pub use reference::{Reference, Registry};
 pub use write::{Config, write};
 
 /// The one operating system that images are for.

@@ -19,9 +19,49 @@ impl Reference {
         &self.full
     }
 
+    /// The registry: `docker.io`.
+    pub fn registry(&self) -> Registry {
+        Registry(self.full.split('/').next().unwrap_or_default().to_owned())
+    }
+
+    /// The path in the registry: `library/busybox`.
+    pub fn repository(&self) -> &str {
+        let from = self.full.find('/').map_or(0, |at| at + 1);
+        &self.full[from..self.tag - 1]
+    }
+
     /// The tag: `1.36`.
     pub fn tag(&self) -> &str {
         &self.full[self.tag..]
+    }
+}
+
+/// A registry: a host name with or without a port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Registry(String);
+
+impl Registry {
+    /// As names of images have it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Registry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = text.contains(['.', ':']) || text == "localhost";
+        if !is_registry(text) || !named || text.len() > 255 {
+            return Err(format!("`{}` is no registry: it is written like docker.io", text.escape_debug()));
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 

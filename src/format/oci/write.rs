@@ -131,6 +131,6 @@ pub(super) fn blob_path(digest: Sha256) -> String {
     format!("blobs/sha256/{digest}")
 }
 
-fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::internal("writing an image's JSON").because(error))
 }
