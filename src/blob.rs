@@ -62,6 +62,8 @@ impl Piece {
 pub struct Blob {
     pieces: Vec<Piece>,
     len: u64,
+    /// Digest of the whole, if somebody vouches for it.
+    known: Option<Sha256>,
 }
 
 impl Blob {
@@ -79,9 +81,43 @@ impl Blob {
         blob
     }
 
+    /// The same content, of which the digest is known. A writer that streams it must fail if it has another one.
+    #[must_use]
+    pub fn known(mut self, digest: Sha256) -> Self {
+        self.known = Some(digest);
+        self
+    }
+
+    /// The digest that the whole must have, if that is known.
+    pub fn expected(&self) -> Option<Sha256> {
+        match self.pieces.as_slice() {
+            [Piece::File { expect: Some(known), .. }] => Some(*known),
+            _ => self.known,
+        }
+    }
+
+    /// Files that it needs and that are not there, or are too short.
+    pub fn missing(&self) -> Vec<&Path> {
+        let short = |piece: &'_ Piece| match piece {
+            Piece::File { path, offset, len, .. } => {
+                let there =
+                    std::fs::metadata(path).is_ok_and(|facts| facts.len() >= offset.saturating_add(*len));
+                !there
+            }
+            Piece::Bytes(_) | Piece::Zeros(_) => false,
+        };
+        let short = self.pieces.iter().filter(|piece| short(piece));
+        short
+            .filter_map(
+                |piece| if let Piece::File { path, .. } = piece { Some(path.as_path()) } else { None },
+            )
+            .collect()
+    }
+
     /// Adds a piece; empty ones are dropped.
     pub fn push(&mut self, piece: Piece) {
         if !piece.is_empty() {
+            self.known = None;
             self.len += piece.len();
             self.pieces.push(piece);
         }
@@ -115,8 +151,8 @@ impl Blob {
 
     /// Digest of the content. It is read unless it is one file whose digest is known.
     pub fn digest(&self) -> Result<Sha256> {
-        if let [Piece::File { expect: Some(known), .. }] = self.pieces.as_slice() {
-            return Ok(*known);
+        if let Some(known) = self.expected() {
+            return Ok(known);
         }
         let digest = Sha256::of_reader(self.reader());
         Ok(digest

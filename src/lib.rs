@@ -16,6 +16,8 @@ pub mod error;
 pub mod format;
 pub mod progress;
 pub mod tree;
+pub mod url;
+pub mod version;
 pub mod watch;
 
 // The flow, in order.

@@ -18,7 +18,7 @@ debian=(
   qemu-system-x86 qemu-utils ovmf                                         # boots
   mmdebstrap systemd-container iproute2 nftables tcpdump                  # lab
   nginx-light libnginx-mod-stream keepalived chrony firewalld systemd containerd etcd-server etcd-client # rendered configuration is read by them
-  skopeo umoci docker.io                                                      # oracles for images, beside containerd
+  skopeo umoci docker.io docker-registry                                      # oracles for images, beside containerd
 )
 # Debian 12 has the client of docker in docker.io, later releases do not.
 debian_after_12=(docker-cli)
@@ -40,7 +40,7 @@ el_demo=(
   /usr/bin/{mksquashfs,createrepo_c,rpmbuild,openssl} /usr/sbin/{mkfs.vfat,depmod}
 )
 # Programs that tests want and EL9's repositories are not known to have.
-el_without=(etcd containerd umoci docker mmdebstrap dpkg-deb apt-get)
+el_without=(etcd containerd umoci docker docker-registry mmdebstrap dpkg-deb apt-get)
 
 die() { echo "setup: $2" >&2; exit "$1"; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::format::oci::Reference;
+use crate::format::oci::{Reference, Registry};
+use crate::url::Url;
+use crate::version::Version;
 
 use super::attach::Attachment;
 use super::preflight::Policy;
@@ -248,8 +250,18 @@ pub struct Network {
 pub struct Components {
     /// Folder of component files, pinned by `kiln.lock`.
     pub dir: Option<PathBuf>,
+    /// Whether what the folder does not have is downloaded.
+    pub download: bool,
     /// Container images that nodes carry besides those that kiln's own parts need.
     pub images: Vec<Reference>,
+    /// Versions of components, where they are not the usual ones.
+    pub versions: BTreeMap<String, Version>,
+    /// Where release files are asked for, in place of their publishers.
+    pub mirror: Option<Url>,
+    /// Certificates of authorities that are trusted besides the system's, for downloads.
+    pub ca: Option<PathBuf>,
+    /// Where images of a registry are asked for, in place of it.
+    pub registries: BTreeMap<Registry, Url>,
 }
 
 /// A serial console: `ttyS<port>` at `speed`, 8n1.

@@ -155,9 +155,26 @@ pub(super) struct NetworkTable {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct ComponentsTable {
-    /// Folder of component files, `<component>/<version>/<file>`, pinned by `kiln.lock`.
+    /// Folder of component files, `<component>/<version>/<file>`, pinned by `kiln.lock`. Without it all is downloaded.
     #[schemars(with = "Option<String>")]
     pub dir: Text,
+    /// Whether what the folder does not have is downloaded by `kiln fetch`. Default: true without `dir`, false with it.
+    #[schemars(with = "Option<bool>")]
+    pub download: Option<Spanned<bool>>,
+    /// Versions of components other than the usual ones: `{ etcd = "3.6.16", helm = "3.19.0" }`.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, String>>", extend("maxProperties" = 64))]
+    pub versions: Labels,
+    /// Where release files are asked for in place of their publishers, host and path behind it: `https://mirror.example/files`, `file:///srv/files`.
+    #[schemars(with = "Option<String>")]
+    pub mirror: Text,
+    /// File of certificates (PEM) of authorities that downloads trust besides the system's.
+    #[schemars(with = "Option<String>")]
+    pub ca: Text,
+    /// Where images of a registry are asked for in place of it: `{ "docker.io" = "https://harbor.example/dockerhub" }`.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, String>>", extend("maxProperties" = 64))]
+    pub registries: Labels,
     /// Container images that nodes carry besides those of the cluster itself, by name: `docker.io/library/busybox:1.36`.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>", length(max = 256))]

@@ -42,6 +42,7 @@ rules! {
     CidrSize = "cidr-size",
     BadPath = "bad-path",
     BadImage = "bad-image",
+    BadUrl = "bad-url",
     BadMac = "bad-mac",
     BadUuid = "bad-uuid",
     BadSerial = "bad-serial",

@@ -14,6 +14,7 @@ use crate::command::ClusterArg;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::fetch::archives::{self, Archive};
+use crate::fetch::cache::Cache;
 use crate::fetch::catalogue::Catalogue;
 use crate::fetch::images::Images;
 use crate::fetch::lock::Lock;
@@ -109,14 +110,15 @@ fn assemble(
     report: &Report,
 ) -> Result<Payload> {
     let cluster = &loaded.cluster;
-    let components = fetch::component_tree(&Catalogue::load(assets)?, lock, cluster, args.profile)?;
+    let cache = Cache::of_user();
+    let components = fetch::component_tree(&Catalogue::load(assets)?, lock, cluster, args.profile, &cache)?;
     let kiln = match &args.kiln {
         Some(path) => path.clone(),
         None => std::env::current_exe().at("finding", Path::new("this program"))?,
     };
     payload::check_program(&kiln)?;
     let wanted = Images::load(assets)?.wanted(cluster);
-    let images = archives::for_role(lock, cluster, &wanted, args.profile)?;
+    let images = archives::for_role(lock, cluster, &wanted, args.profile, &cache)?;
     let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
     pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
 

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::cache::Cache;
 use super::catalogue::check_name;
 use super::images::Wanted;
 use super::local;
 use super::lock::{ImagePin, Lock};
+use super::pull;
 use crate::blob::Blob;
 use crate::cluster::model::{Cluster, Runtime};
 use crate::cluster::types::Role;
@@ -26,6 +28,8 @@ pub const FOLDER: &str = "images";
 pub struct PinnedImages {
     /// What to write to `kiln.lock`, by file name.
     pub images: BTreeMap<String, ImagePin>,
+    /// Images that no archive holds and that are to be pulled.
+    pub absent: BTreeSet<Reference>,
     /// What is odd but stops nothing.
     pub warnings: Vec<String>,
 }
@@ -51,14 +55,25 @@ pub fn loader(runtime: Runtime) -> Loader {
     }
 }
 
-/// Pins the archives that hold what a cluster wants. All that is missing is named at once.
+/// Pins the archives that hold what a cluster wants. All that is missing is named at once, unless it is to be pulled.
 pub fn pin(cluster: &Cluster, wanted: &Wanted, progress: &dyn Progress) -> Result<PinnedImages> {
-    let dir = local::folder(cluster)?.join(FOLDER);
     let mut pinned = PinnedImages::default();
+    let dir = match local::folder(cluster) {
+        Ok(dir) => dir.join(FOLDER),
+        Err(_) if cluster.components.download => {
+            pinned.absent = wanted.keys().cloned().collect();
+            return Ok(pinned);
+        }
+        Err(error) => return Err(error),
+    };
     let mut faults = Vec::new();
     let mut found: BTreeMap<Reference, String> = BTreeMap::new();
     for file in local::names_in(&dir)? {
         let path = dir.join(&file);
+        if file == pull::FILE {
+            faults.push(format!("{}: this name is kept for what is pulled; rename it", path.display()));
+            continue;
+        }
         if !file.ends_with(".tar") || check_name(&file).is_err() || !path.is_file() {
             pinned.warnings.push(format!("{} is ignored: images are files named *.tar", path.display()));
             continue;
@@ -78,6 +93,11 @@ pub fn pin(cluster: &Cluster, wanted: &Wanted, progress: &dyn Progress) -> Resul
                 pinned.images.insert(file, pin);
             }
         }
+    }
+    if cluster.components.download {
+        pinned.absent = wanted.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
+        finish(&dir, &faults, &[])?;
+        return Ok(pinned);
     }
     let missing: Vec<String> = wanted
         .iter()
@@ -139,16 +159,21 @@ fn look(path: &Path, loader: Loader, wanted: &Wanted, progress: &dyn Progress) -
 }
 
 /// The archives on media of a role: only nodes that run pods have any.
-pub fn for_role(lock: &Lock, cluster: &Cluster, wanted: &Wanted, role: Role) -> Result<Vec<Archive>> {
+pub fn for_role(
+    lock: &Lock,
+    cluster: &Cluster,
+    wanted: &Wanted,
+    role: Role,
+    cache: &Cache,
+) -> Result<Vec<Archive>> {
     match role {
         Role::Lb => Ok(Vec::new()),
-        Role::Master | Role::Worker => archives(lock, cluster, wanted),
+        Role::Master | Role::Worker => archives(lock, cluster, wanted, cache),
     }
 }
 
 /// The archives that media of a cluster carry: what is pinned, held against what is wanted and what lies in the folder.
-fn archives(lock: &Lock, cluster: &Cluster, wanted: &Wanted) -> Result<Vec<Archive>> {
-    let dir = local::folder(cluster)?.join(FOLDER);
+fn archives(lock: &Lock, cluster: &Cluster, wanted: &Wanted, cache: &Cache) -> Result<Vec<Archive>> {
     let mut faults = Vec::new();
     let mut archives = Vec::new();
     let mut left: BTreeSet<&Reference> = wanted.keys().collect();
@@ -159,7 +184,7 @@ fn archives(lock: &Lock, cluster: &Cluster, wanted: &Wanted) -> Result<Vec<Archi
             faults.push(format!("{file} is pinned, and the cluster needs no image of it"));
             continue;
         }
-        let path: PathBuf = dir.join(file);
+        let path: PathBuf = local::folder(cluster)?.join(FOLDER).join(file);
         match std::fs::metadata(&path) {
             Ok(facts) if facts.is_file() && facts.len() == pin.size => {}
             Ok(_) => faults.push(format!("{} is not of {} bytes as pinned", path.display(), pin.size)),
@@ -167,6 +192,16 @@ fn archives(lock: &Lock, cluster: &Cluster, wanted: &Wanted) -> Result<Vec<Archi
         }
         let content = Blob::file(path, pin.size, Some(pin.sha256));
         archives.push(Archive { file: file.clone(), names, sha256: pin.sha256, content });
+    }
+    if let Some(pulled) = &lock.pulled {
+        let names: BTreeSet<Reference> =
+            pulled.images.keys().filter(|name| left.remove(*name)).cloned().collect();
+        let strangers = pulled.images.keys().filter(|name| !names.contains(*name));
+        faults.extend(strangers.map(|name| format!("{name} is pinned, and the cluster does not need it")));
+        if faults.is_empty() {
+            let content = pull::archive(cache, pulled)?;
+            archives.push(Archive { file: pull::FILE.to_owned(), names, sha256: pulled.sha256, content });
+        }
     }
     faults.extend(left.iter().map(|name| format!("the image {name} is not pinned")));
     if faults.is_empty() {

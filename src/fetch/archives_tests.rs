@@ -11,6 +11,10 @@ fn cluster(dir: &Path) -> Cluster {
     cluster
 }
 
+fn cache(dir: &Path) -> Cache {
+    Cache::at_dir(dir.join("cache"))
+}
+
 fn wanted(names: &[&str]) -> Wanted {
     names.iter().map(|name| (name.parse().unwrap(), "test".to_owned())).collect()
 }
@@ -47,7 +51,7 @@ fn archives_are_found_by_what_they_hold() {
     let lock = Lock { images: pinned.images, ..Lock::default() };
     let text = lock.to_text();
     assert_eq!(Lock::parse(Path::new("kiln.lock"), &text).unwrap(), lock, "{text}");
-    let found = archives(&lock, &cluster(dir.path()), &want).unwrap();
+    let found = archives(&lock, &cluster(dir.path()), &want, &cache(dir.path())).unwrap();
     assert_eq!((found.len(), found[0].file.as_str(), found[0].names.len()), (1, "one.tar", 1));
     assert_eq!(found[0].content.digest().unwrap(), found[0].sha256);
 }
@@ -86,8 +90,9 @@ fn a_lock_that_does_not_fit_stops_a_build() {
     put(dir.path(), "one.tar", "a:1");
     put(dir.path(), "two.tar", "b:1");
     let (one, both) = (wanted(&["a:1"]), wanted(&["a:1", "b:1"]));
-    let error =
-        |lock: &Lock, want: &Wanted| archives(lock, &cluster(dir.path()), want).unwrap_err().to_string();
+    let error = |lock: &Lock, want: &Wanted| {
+        archives(lock, &cluster(dir.path()), want, &cache(dir.path())).unwrap_err().to_string()
+    };
     assert!(error(&lock(dir.path(), &one), &both).contains("library/b:1 is not pinned"));
     assert!(
         error(&lock(dir.path(), &both), &one)

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::version::Version;
+use super::source::{RawSource, Source};
 use crate::assets::Assets;
 use crate::cluster::model::{Cluster, Runtime};
 use crate::cluster::types::Role;
 use crate::error::{Error, Result};
 use crate::tree::NodePath;
+use crate::version::Version;
 
 /// Where the catalogue lies among kiln's assets.
 pub const FILE: &str = "profiles/components.toml";
@@ -32,6 +33,18 @@ pub struct Component {
     pub runtime: Option<Runtime>,
     /// Its files, by name.
     pub files: BTreeMap<String, FileRule>,
+    /// Which version belongs to which minors of Kubernetes, where the cluster file names none.
+    usual: Vec<Usual>,
+    /// Where its versions are published.
+    sources: Vec<Source>,
+}
+
+/// The version that minors of Kubernetes get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Usual {
+    since: u8,
+    until: u8,
+    version: Version,
 }
 
 /// Where a file of a component goes.
@@ -97,6 +110,19 @@ struct RawComponent {
     optional: bool,
     runtime: Option<RawRuntime>,
     files: BTreeMap<String, RawFile>,
+    #[serde(default)]
+    versions: Vec<RawUsual>,
+    #[serde(default)]
+    source: Vec<RawSource>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawUsual {
+    #[serde(default)]
+    since: u8,
+    until: Option<u8>,
+    version: String,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +209,23 @@ impl Component {
     }
 }
 
+impl Component {
+    /// The version that a cluster gets where nobody names one; none for a component that is taken only on request.
+    pub fn usual_version(&self, cluster: &Cluster) -> Option<Version> {
+        if self.follows_kubernetes {
+            return cluster.kubernetes.to_string().parse().ok();
+        }
+        let minor = cluster.kubernetes.minor;
+        let usual = self.usual.iter().find(|usual| (usual.since..=usual.until).contains(&minor));
+        usual.map(|usual| usual.version.clone())
+    }
+
+    /// Where a version is published, if the catalogue knows.
+    pub fn source(&self, version: &Version) -> Option<&Source> {
+        self.sources.iter().find(|source| source.has(version))
+    }
+}
+
 impl FileRule {
     /// Whether a version has the file. Without a version: whether the newest has it.
     fn applies(&self, version: Option<&Version>) -> bool {
@@ -218,7 +261,13 @@ fn check(name: &str, raw: RawComponent) -> Result<Component, String> {
         };
         files.insert(file, rule);
     }
+    let usual = |raw: RawUsual| {
+        let version = raw.version.parse()?;
+        Ok::<_, String>(Usual { since: raw.since, until: raw.until.unwrap_or(u8::MAX), version })
+    };
     Ok(Component {
+        usual: raw.versions.into_iter().map(usual).collect::<Result<_, _>>()?,
+        sources: raw.source.into_iter().map(Source::check).collect::<Result<_, _>>()?,
         follows_kubernetes: raw.follows.is_some(),
         optional: raw.optional,
         runtime: raw.runtime.map(|runtime| match runtime {

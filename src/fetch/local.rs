@@ -6,20 +6,22 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::catalogue::{Catalogue, Component};
-use super::lock::{FilePin, Lock, Pin};
-use super::version::Version;
+use super::lock::{FilePin, Lock, Origin, Pin};
 use crate::cluster::gates::{COMPONENT_GATES, ComponentGate};
 use crate::cluster::model::Cluster;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::elf::{self, Linking};
 use crate::progress::Progress;
+use crate::version::Version;
 
 /// A pinned folder.
 #[derive(Debug)]
 pub struct Pinned {
     /// What to write to `kiln.lock`.
     pub lock: Lock,
+    /// Components that the folder does not have and that are to be downloaded.
+    pub absent: Vec<String>,
     /// What is odd but stops nothing: unknown files, programs that need a C library of the node.
     pub warnings: Vec<String>,
 }
@@ -34,13 +36,27 @@ struct Search {
     dynamic: BTreeMap<String, usize>,
 }
 
-/// Pins what the cluster needs from its components folder. All that is missing is named at once.
+/// Pins what the cluster needs from its components folder. All that is missing is named at once, unless it is to be downloaded.
 pub fn pin(cluster: &Cluster, catalogue: &Catalogue, progress: &dyn Progress) -> Result<Pinned> {
-    let dir = folder(cluster)?;
     let mut search = Search::default();
     let mut lock = Lock::default();
+    let mut absent = Vec::new();
+    let dir = match folder(cluster) {
+        Ok(dir) => dir,
+        Err(_) if cluster.components.download => {
+            let all =
+                catalogue.of(cluster).filter(|(_, each)| !each.files_of_cluster(cluster, None).is_empty());
+            let absent = all.map(|(name, _)| name.to_owned()).collect();
+            return Ok(Pinned { lock, absent, warnings: Vec::new() });
+        }
+        Err(error) => return Err(error),
+    };
     for (name, component) in catalogue.of(cluster) {
         if component.files_of_cluster(cluster, None).is_empty() {
+            continue;
+        }
+        if cluster.components.download && !lies_in(&dir.join(name), name, component, cluster) {
+            absent.push(name.to_owned());
             continue;
         }
         let Some(version) = choose(&dir.join(name), name, component, cluster, &mut search)? else { continue };
@@ -59,11 +75,27 @@ pub fn pin(cluster: &Cluster, catalogue: &Catalogue, progress: &dyn Progress) ->
             counts.join(", ")
         ));
     }
-    Ok(Pinned { lock, warnings: search.warnings })
+    Ok(Pinned { lock, absent, warnings: search.warnings })
+}
+
+/// Whether a component's folder has the version that is wanted, or any if none is.
+fn lies_in(folder: &Path, name: &str, component: &Component, cluster: &Cluster) -> bool {
+    match wanted_version(name, component, cluster) {
+        Some(version) => folder.join(version.to_string()).is_dir(),
+        None => folder.is_dir(),
+    }
+}
+
+/// The version that the cluster file asks for.
+pub(super) fn wanted_version(name: &str, component: &Component, cluster: &Cluster) -> Option<Version> {
+    match component.follows_kubernetes {
+        true => component.usual_version(cluster),
+        false => cluster.components.versions.get(name).cloned(),
+    }
 }
 
 /// Why a component of this version cannot work in this cluster, if it cannot.
-fn unfit(cluster: &Cluster, name: &str, version: &Version) -> Option<String> {
+pub(super) fn unfit(cluster: &Cluster, name: &str, version: &Version) -> Option<String> {
     let within = |gate: &ComponentGate| {
         let end = |text: &str| text.parse::<Version>().ok();
         end(gate.from).is_some_and(|from| *version >= from)
@@ -80,7 +112,7 @@ fn unfit(cluster: &Cluster, name: &str, version: &Version) -> Option<String> {
 pub(super) fn folder(cluster: &Cluster) -> Result<&Path> {
     cluster.components.dir.as_deref().ok_or_else(|| {
         Error::input("the cluster file names no components folder")
-            .hint("add `[components]` with `dir = \"components\"`; docs/components.md says what goes in it")
+            .hint("leave `download` out of [components], or add `dir = \"components\"`; docs/components.md says what goes in it")
     })
 }
 
@@ -92,8 +124,8 @@ fn choose(
     cluster: &Cluster,
     search: &mut Search,
 ) -> Result<Option<Version>> {
-    if component.follows_kubernetes {
-        return cluster.kubernetes.to_string().parse().map(Some).map_err(Error::internal);
+    if let Some(version) = wanted_version(name, component, cluster) {
+        return Ok(Some(version));
     }
     let mut versions = Vec::new();
     for entry in names_in(folder)? {
@@ -152,7 +184,7 @@ fn pin_component(
             ));
         }
     }
-    Ok(if files.is_empty() { None } else { Some(Pin { version: version.clone(), files }) })
+    Ok(if files.is_empty() { None } else { Some(Pin { version: version.clone(), archive: None, files }) })
 }
 
 fn pin_file(
@@ -174,7 +206,7 @@ fn pin_file(
     let file = File::open(path).at("opening", path)?;
     let (sha256, size) = Sha256::of_reader(file).at("reading", path)?;
     progress.advance(size);
-    Ok(Some(FilePin { size, sha256 }))
+    Ok(Some(FilePin { size, sha256, from: Origin::Folder }))
 }
 
 impl Search {

@@ -1,23 +1,34 @@
-//! Where components come from: a source is pinned in `kiln.lock`, and what is pinned becomes files of a tree.
+//! Where components and images come from: a folder, publishers' addresses, registries. What is found is pinned in `kiln.lock` and
+//! lies in the folder or in the cache; what is pinned becomes files of a tree and archives of media.
 //!
-//! For now the source is a folder; a download will be another. A build takes what `kiln.lock` says and nothing else, and
-//! never touches a network.
+//! Only `kiln fetch` ([`online`], [`pull`]) touches a network. A build takes what `kiln.lock` says and nothing else.
 
 pub mod archives;
+pub mod cache;
 pub mod catalogue;
+pub mod http;
 pub mod images;
 pub mod local;
 pub mod lock;
+pub mod meter;
+pub mod online;
+mod parallel;
+pub mod pull;
+pub mod registry;
+pub mod remote;
+pub mod source;
+pub mod sums;
 #[cfg(test)]
 mod tests;
-pub mod version;
+mod unpack;
 
 pub use catalogue::Catalogue;
 pub use images::Images;
 pub use lock::Lock;
 
+use cache::Cache;
 use catalogue::Component;
-use lock::Pin;
+use lock::{Origin, Pin};
 
 use crate::blob::Blob;
 use crate::cluster::model::Cluster;
@@ -25,10 +36,15 @@ use crate::cluster::types::Role;
 use crate::error::{Error, Result};
 use crate::tree::{Entry, Tree};
 
-/// The files of components that nodes of a role get, at their final paths. Contents are files of the components folder with
-/// the digests of the lock, so that a writer notices when one has changed since it was pinned.
-pub fn component_tree(catalogue: &Catalogue, lock: &Lock, cluster: &Cluster, role: Role) -> Result<Tree> {
-    let dir = local::folder(cluster)?;
+/// The files of components that nodes of a role get, at their final paths. Contents are files of the components folder or of the
+/// cache with the digests of the lock, so that a writer notices when one has changed since it was pinned.
+pub fn component_tree(
+    catalogue: &Catalogue,
+    lock: &Lock,
+    cluster: &Cluster,
+    role: Role,
+    cache: &Cache,
+) -> Result<Tree> {
     let mut tree = Tree::default();
     let mut faults = Vec::new();
     for (name, component) in catalogue.of(cluster) {
@@ -53,7 +69,10 @@ pub fn component_tree(catalogue: &Catalogue, lock: &Lock, cluster: &Cluster, rol
                 }
                 continue;
             };
-            let path = local::path_of(dir, name, &pin.version, file);
+            let path = match &known.from {
+                Origin::Folder => local::path_of(local::folder(cluster)?, name, &pin.version, file),
+                Origin::Url(_) | Origin::Member(_) => cache.path(known.sha256),
+            };
             match std::fs::metadata(&path) {
                 Ok(facts) if facts.is_file() && facts.len() == known.size => {}
                 Ok(_) => faults.push(format!("{} is not of {} bytes as pinned", path.display(), known.size)),
@@ -67,8 +86,9 @@ pub fn component_tree(catalogue: &Catalogue, lock: &Lock, cluster: &Cluster, rol
     if faults.is_empty() {
         return Ok(tree);
     }
-    Err(Error::input(format!("kiln.lock and the components folder do not fit:\n  {}", faults.join("\n  ")))
-        .hint("restore the folder, or pin what is there now: `kiln fetch --update`"))
+    Err(Error::input(format!("kiln.lock and the components do not fit:\n  {}", faults.join("\n  "))).hint(
+        "`kiln fetch` brings what is pinned into the cache; restore the folder, or pin what is there now: `kiln fetch --update`",
+    ))
 }
 
 /// Pinned names that this kiln knows nothing of: leaving them out in silence would break the lock's word.

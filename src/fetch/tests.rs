@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::cache::Cache;
 use super::catalogue::Catalogue;
 use super::lock::Lock;
 use super::{component_tree, local};
@@ -27,7 +28,11 @@ fn cluster(dir: &Path) -> Cluster {
 }
 
 /// A file with the head of an x86-64 program, which holds `text`; with an interpreter when `dynamic`.
-fn program(text: &str, dynamic: bool) -> Vec<u8> {
+fn cache() -> Cache {
+    Cache::at_dir("/nowhere".into())
+}
+
+pub(super) fn program(text: &str, dynamic: bool) -> Vec<u8> {
     let mut bytes = vec![0; 64 + 56];
     bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
     for (at, value) in [(16, 2_u16), (18, 62), (54, 56), (56, 1)] {
@@ -87,7 +92,7 @@ fn a_folder_is_pinned_and_becomes_trees() {
     assert_eq!(again, pinned.lock);
 
     let cluster = cluster(dir.path());
-    let tree = |role| component_tree(&catalogue(), &again, &cluster, role).unwrap();
+    let tree = |role| component_tree(&catalogue(), &again, &cluster, role, &cache()).unwrap();
     let master = tree(Role::Master);
     assert_eq!(master.len(), FILES.len());
     let entry = master.get("/opt/etcd/bin/etcd").unwrap();
@@ -129,7 +134,7 @@ fn etcd_goes_where_its_members_are() {
     }
     let lock = pin(dir.path()).unwrap().lock;
     let has = |role| {
-        let tree = component_tree(&catalogue(), &lock, &cluster, role).unwrap();
+        let tree = component_tree(&catalogue(), &lock, &cluster, role, &cache()).unwrap();
         tree.get("/opt/etcd/bin/etcd").is_some()
     };
     assert_eq!(Role::ALL.map(has), [false, false, true]);
@@ -202,11 +207,14 @@ fn what_is_odd_is_warned_about() {
     put(dir.path(), "runc/1.1.5/runc", &program("", true));
     put(dir.path(), "etcd/3.4.23/README.md", b"read me");
     put(dir.path(), "etcd/v3.5.0/etcd", &program("", false));
-    put(dir.path(), "helm/3.0.0/helm", &program("", false));
+    put(dir.path(), "nerdctl/3.0.0/nerdctl", &program("", false));
     let warnings = pin(dir.path()).unwrap().warnings.join("\n");
-    for word in
-        ["nodes with an older one: runc (1)", "README.md is ignored", "v3.5.0 is ignored", "helm is ignored"]
-    {
+    for word in [
+        "nodes with an older one: runc (1)",
+        "README.md is ignored",
+        "v3.5.0 is ignored",
+        "nerdctl is ignored",
+    ] {
         assert!(warnings.contains(word), "{word}: {warnings}");
     }
 }
@@ -216,7 +224,7 @@ fn a_folder_that_moved_on_is_noticed() {
     let dir = filled();
     let lock = pin(dir.path()).unwrap().lock;
     let fails = |lock: &Lock, cluster: &Cluster, word: &str| {
-        let error = component_tree(&catalogue(), lock, cluster, Role::Master).unwrap_err();
+        let error = component_tree(&catalogue(), lock, cluster, Role::Master, &cache()).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
         assert!(error.hint_text().unwrap().contains("kiln fetch --update"));
     };

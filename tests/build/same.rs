@@ -131,10 +131,11 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
     let plan = plan::plan(cluster, &assets, role, &plan::versions(&lock)).unwrap();
     let pki = Pki::open_or_create(&dir.join("pki"), cluster, now).unwrap();
     let mut common = plan.common.clone();
-    let components = fetch::component_tree(&Catalogue::load(&assets).unwrap(), &lock, cluster, role);
+    let cache = fetch::cache::Cache::of_user();
+    let components = fetch::component_tree(&Catalogue::load(&assets).unwrap(), &lock, cluster, role, &cache);
     common.merge(components.unwrap()).unwrap();
     let wanted = Images::load(&assets).unwrap().wanted(cluster);
-    let images = archives::for_role(&lock, cluster, &wanted, role).unwrap();
+    let images = archives::for_role(&lock, cluster, &wanted, role, &cache).unwrap();
     if role != Role::Lb {
         let list = ImageList::of(cluster.runtime, &images).to_json().unwrap();
         let list = Entry::file(0o644, Blob::bytes(list), "images");

@@ -181,6 +181,11 @@ fn oci() {
 }
 
 #[test]
+fn fetched() {
+    fuzz(targets::fetched, &corpus(&["tests/fuzz/corpus/fetched"]));
+}
+
+#[test]
 fn wire() {
     fuzz(targets::wire, &corpus(&["tests/fuzz/corpus/wire"]));
 }

@@ -136,3 +136,19 @@ pub fn wire(bytes: &[u8]) {
         }
     }
 }
+
+/// What `kiln fetch` reads of others: documents of registries, publishers' digests, the lock.
+pub fn fetched(bytes: &[u8]) {
+    let _ = kiln::format::oci::manifest::read(bytes);
+    let _ = kiln::format::oci::manifest::check_config(bytes, 2);
+    let _ = kiln::fetch::sums::digest_of(bytes, "file");
+    let _ = kiln::fetch::registry::Credentials::parse(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(url) = text.parse::<kiln::url::Url>() {
+        assert!(url.follow("/x").is_ok_and(|next| next.same_host(&url)) || url.file().is_some());
+    }
+    if let Ok(lock) = kiln::fetch::Lock::parse(Path::new("kiln.lock"), text) {
+        let again = kiln::fetch::Lock::parse(Path::new("kiln.lock"), &lock.to_text());
+        assert_eq!(again.expect("a written lock can be read"), lock);
+    }
+}

@@ -81,11 +81,13 @@ never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand schema" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l update -d 'Replace what kiln.lock pins: all, or components and images by name' -r
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l mirror -d 'Ask here in place of publishers, before `mirror` in [components]' -r
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l jobs -d 'Downloads that run at once' -r
 complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l locked -d 'Fail unless kiln.lock is there and fits; write nothing'
-complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l update -d 'Replace what kiln.lock pins by what is in the folder now'
+complete -c kiln -n "__fish_kiln_using_subcommand fetch" -l locked -d 'Fail unless kiln.lock is there and fits; change nothing in it'
 complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand image; and not __fish_seen_subcommand_from create help" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'

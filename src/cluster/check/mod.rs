@@ -5,21 +5,18 @@ mod attach;
 mod disk;
 mod network;
 mod nodes;
+mod sources;
 mod words;
 
 use std::path::Path;
 
 use ipnet::Ipv4Net;
 
-use crate::format::oci::Reference;
-
 use super::diag::Severity;
 use super::findings::{At, Findings};
 use super::gates::{Combination, Part, default_proxy_mode};
-use super::model::{
-    Access, Base, Cluster, Components, EtcdForm, PodNetwork, ProxyMode, Runtime, SerialConsole,
-};
-use super::raw::{AccessTable, BaseTable, ClusterTable, ComponentsTable, RawCluster};
+use super::model::{Access, Base, Cluster, EtcdForm, PodNetwork, ProxyMode, Runtime, SerialConsole};
+use super::raw::{AccessTable, BaseTable, ClusterTable, RawCluster};
 use super::rule::Rule;
 use super::types::{ClusterName, HostName, KubeVersion, Release, SshKey};
 use words::{Placed, at, inner};
@@ -136,28 +133,6 @@ impl Check<'_, '_> {
         }
         let (iso, image) = (self.path(&raw.iso, "base.iso"), self.path(&raw.image, "base.image"));
         Some(Base { release: release?, iso, image })
-    }
-
-    fn components(&mut self, raw: &ComponentsTable) -> Components {
-        let mut images: Vec<Reference> = Vec::new();
-        for (index, text) in raw.images.iter().enumerate() {
-            let key = format!("components.images[{index}]");
-            let at = At::new(&*key, text.span());
-            match text.get_ref().parse::<Reference>() {
-                Ok(found) if images.contains(&found) => {
-                    let message = format!("`{key}` is the same image as an earlier one");
-                    self.findings.warning(Rule::Duplicate, &at, message).hint("remove one of the two");
-                }
-                Ok(found) => images.push(found),
-                Err(why) => {
-                    let message = format!("`{key}` cannot be used: {why}");
-                    self.findings
-                        .error(Rule::BadImage, &at, message)
-                        .hint("write it as pods do: registry.example/team/app:1.2");
-                }
-            }
-        }
-        Components { dir: self.path(&raw.dir, "components.dir"), images }
     }
 
     fn access(&mut self, raw: &AccessTable) -> Access {

@@ -1,5 +1,8 @@
-//! `kiln.lock`: which version and which bytes of each component go on media. TOML, sorted, made by kiln, kept with the
-//! cluster file under version control.
+//! `kiln.lock`: which version and which bytes of each component and image go on media, and where they came from. TOML, sorted,
+//! made by kiln, kept with the cluster file under version control.
+
+mod diff;
+mod raw;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,16 +11,16 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::catalogue::check_name;
-use super::version::Version;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::oci::Reference;
+use crate::url::Url;
+use crate::version::Version;
 
 /// Name of the file, beside the cluster file.
 pub const FILE: &str = "kiln.lock";
-/// The form of the file that this kiln writes and reads.
-const SCHEMA: u32 = 1;
+/// The form of the file that this kiln writes. It reads the first one too, which knew folders only.
+const SCHEMA: u32 = 2;
 const LIMIT: u64 = 1 << 20;
 
 /// What is pinned.
@@ -25,8 +28,10 @@ const LIMIT: u64 = 1 << 20;
 pub struct Lock {
     /// Components by name.
     pub components: BTreeMap<String, Pin>,
-    /// Image archives by file name.
+    /// Image archives of the components folder, by file name.
     pub images: BTreeMap<String, ImagePin>,
+    /// Images that come from registries.
+    pub pulled: Option<Pulled>,
 }
 
 /// A pinned image archive.
@@ -40,48 +45,95 @@ pub struct ImagePin {
     pub sha256: Sha256,
 }
 
+/// Images from registries, and the one archive that media carry them in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// Size of the archive in bytes.
+    pub size: u64,
+    /// Digest of the archive.
+    pub sha256: Sha256,
+    /// The images by name.
+    pub images: BTreeMap<Reference, PulledImage>,
+}
+
+/// An image of a registry, for the nodes' platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PulledImage {
+    /// Digest of its manifest, which names all its parts.
+    pub manifest: Sha256,
+    /// Size of the manifest in bytes.
+    pub size: u64,
+    /// Digest of what the tag stood for: the manifest, or an index of manifests for several platforms.
+    pub tag: Sha256,
+}
+
 /// A pinned component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
     /// Version.
     pub version: Version,
+    /// The archive that its files were taken out of, if there was one.
+    pub archive: Option<ArchivePin>,
     /// Files by name.
     pub files: BTreeMap<String, FilePin>,
 }
 
+impl Pin {
+    /// Whether its files lie in the components folder.
+    pub fn is_local(&self) -> bool {
+        self.files.values().all(|file| file.from == Origin::Folder)
+    }
+
+    /// Whether something of it was taken as it came, for want of a published digest.
+    pub fn is_unchecked(&self) -> bool {
+        let unchecked = |published: &Published| published.checked.is_none();
+        let archive = self.archive.as_ref().is_some_and(|archive| unchecked(&archive.published));
+        let file = |file: &FilePin| matches!(&file.from, Origin::Url(published) if unchecked(published));
+        archive || self.files.values().any(file)
+    }
+}
+
+/// A release archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchivePin {
+    /// Where it is published.
+    pub published: Published,
+    /// Size in bytes.
+    pub size: u64,
+    /// Digest.
+    pub sha256: Sha256,
+}
+
+/// An address, and who vouches for what it gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The address.
+    pub url: Url,
+    /// The publisher's file of digests that the content was compared with. Without one, what came first was taken.
+    pub checked: Option<Url>,
+}
+
 /// A pinned file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePin {
     /// Size in bytes.
     pub size: u64,
     /// Digest of the content.
     pub sha256: Sha256,
+    /// Where it comes from.
+    pub from: Origin,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLock {
-    schema: u32,
-    #[serde(default)]
-    component: BTreeMap<String, RawPin>,
-    #[serde(default)]
-    image: BTreeMap<String, RawImagePin>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawImagePin {
-    names: Vec<String>,
-    size: u64,
-    sha256: Sha256,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPin {
-    version: String,
-    files: BTreeMap<String, FilePin>,
+/// Where a file comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// From the components folder.
+    Folder,
+    /// From an address of its own.
+    Url(Published),
+    /// Out of the component's archive; its name there.
+    Member(String),
 }
 
 /// Only the schema, so that a newer file gets the right message whatever else it holds.
@@ -117,7 +169,7 @@ impl Lock {
                 .hint("it is written by `kiln fetch`; move it away and run `kiln fetch` to make it anew")
         };
         if let Ok(SchemaOnly { schema }) = toml::from_str(text)
-            && schema != SCHEMA
+            && !(1..=SCHEMA).contains(&schema)
         {
             return Err(Error::input(format!(
                 "{} has schema {schema}, and this kiln knows schema {SCHEMA}",
@@ -125,25 +177,8 @@ impl Lock {
             ))
             .hint("use the kiln that wrote it, or a newer one"));
         }
-        let raw: RawLock = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        let mut components = BTreeMap::new();
-        for (name, pin) in raw.component {
-            std::iter::once(&name)
-                .chain(pin.files.keys())
-                .try_for_each(|name| check_name(name))
-                .map_err(wrong)?;
-            let version = pin.version.parse().map_err(wrong)?;
-            components.insert(name, Pin { version, files: pin.files });
-        }
-        let mut images = BTreeMap::new();
-        for (file, pin) in raw.image {
-            check_name(&file).map_err(wrong)?;
-            let names = pin.names.iter().map(|name| name.parse()).collect::<Result<_, String>>();
-            let names = names.map_err(wrong)?;
-            images.insert(file, ImagePin { names, size: pin.size, sha256: pin.sha256 });
-        }
-        debug_assert_eq!(raw.schema, SCHEMA);
-        Ok(Self { components, images })
+        let raw: raw::Lock = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        raw.check().map_err(wrong)
     }
 
     /// The text of the file. The same lock is the same text.
@@ -153,13 +188,20 @@ impl Lock {
         );
         // Names and versions are plain, so quotes are all they need. Writing to a String does not fail.
         for (name, pin) in &self.components {
-            let _ = write!(
-                text,
-                "\n[component.\"{name}\"]\nversion = \"{}\"\n\n[component.\"{name}\".files]\n",
-                pin.version
-            );
+            let _ = write!(text, "\n[component.\"{name}\"]\nversion = \"{}\"\n", pin.version);
+            if let Some(ArchivePin { published, size, sha256 }) = &pin.archive {
+                let published = published_text(published);
+                let _ = writeln!(text, "archive = {{ size = {size}, sha256 = \"{sha256}\", {published} }}");
+            }
+            let _ = write!(text, "\n[component.\"{name}\".files]\n");
             for (file, pin) in &pin.files {
-                let _ = writeln!(text, "\"{file}\" = {{ size = {}, sha256 = \"{}\" }}", pin.size, pin.sha256);
+                let from = match &pin.from {
+                    Origin::Folder => String::new(),
+                    Origin::Url(published) => format!(", {}", published_text(published)),
+                    Origin::Member(member) => format!(", member = \"{member}\""),
+                };
+                let (size, sha256) = (pin.size, pin.sha256);
+                let _ = writeln!(text, "\"{file}\" = {{ size = {size}, sha256 = \"{sha256}\"{from} }}");
             }
         }
         for (file, pin) in &self.images {
@@ -172,146 +214,41 @@ impl Lock {
                 pin.sha256
             );
         }
+        if let Some(pulled) = &self.pulled {
+            let _ = write!(
+                text,
+                "\n[pulled]\nsize = {}\nsha256 = \"{}\"\n\n[pulled.images]\n",
+                pulled.size, pulled.sha256
+            );
+            for (name, PulledImage { manifest, size, tag }) in &pulled.images {
+                let _ = writeln!(
+                    text,
+                    "\"{name}\" = {{ manifest = \"{manifest}\", size = {size}, tag = \"{tag}\" }}"
+                );
+            }
+        }
         text
     }
 
     /// Writes the file in one step: the old one or the new one is there, never a part.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let staged = path.with_extension("lock.new");
-        let mut file = std::fs::File::create(&staged).at("making", &staged)?;
-        file.write_all(self.to_text().as_bytes()).at("writing", &staged)?;
-        file.sync_all().at("writing", &staged)?;
-        std::fs::rename(&staged, path).at("renaming into place", path)
-    }
-
-    /// What changes from this lock to `new`, one line each; empty when they are equal.
-    pub fn diff(&self, new: &Lock) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (name, old) in &self.components {
-            match new.components.get(name) {
-                None => lines.push(format!("- {name} {}", old.version)),
-                Some(pin) => diff_pin(name, old, pin, &mut lines),
-            }
-        }
-        for (name, pin) in &new.components {
-            if !self.components.contains_key(name) {
-                lines.push(format!("+ {name} {}", pin.version));
-            }
-        }
-        for (file, old) in &self.images {
-            match new.images.get(file) {
-                None => lines.push(format!("- image {file}")),
-                Some(pin) if pin != old => {
-                    lines.push(format!("~ image {file}: sha256 {} -> {}", old.sha256, pin.sha256));
-                }
-                Some(_) => {}
-            }
-        }
-        let added = new.images.keys().filter(|file| !self.images.contains_key(*file));
-        lines.extend(added.map(|file| format!("+ image {file}")));
-        lines
+        // Another kiln may write its own at the same time.
+        let staged = path.with_extension(format!("lock.{}.new", std::process::id()));
+        let write = || {
+            let mut file = std::fs::File::create(&staged).at("making", &staged)?;
+            file.write_all(self.to_text().as_bytes()).at("writing", &staged)?;
+            file.sync_all().at("writing", &staged)?;
+            std::fs::rename(&staged, path).at("renaming into place", path)
+        };
+        write().inspect_err(|_| drop(std::fs::remove_file(&staged)))
     }
 }
 
-fn diff_pin(name: &str, old: &Pin, new: &Pin, lines: &mut Vec<String>) {
-    if old.version != new.version {
-        // Every file differs then; naming each would bury the one thing that matters.
-        lines.push(format!("~ {name} {} -> {}", old.version, new.version));
-        return;
-    }
-    for (file, pin) in &old.files {
-        match new.files.get(file) {
-            None => lines.push(format!("- {name} {}: {file}", old.version)),
-            Some(other) if other != pin => lines.push(format!(
-                "~ {name} {}: {file}: {} bytes, sha256 {} -> {} bytes, sha256 {}",
-                old.version, pin.size, pin.sha256, other.size, other.sha256
-            )),
-            Some(_) => {}
-        }
-    }
-    let added = new.files.keys().filter(|file| !old.files.contains_key(*file));
-    lines.extend(added.map(|file| format!("+ {name} {}: {file}", new.version)));
+/// Addresses and members have neither quotes nor backslashes, so quotes are all they need.
+fn published_text(published: &Published) -> String {
+    let checked = published.checked.as_ref().map(|url| format!(", checked = \"{url}\""));
+    format!("url = \"{}\"{}", published.url, checked.unwrap_or_default())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lock() -> Lock {
-        let file = |text: &str| FilePin { size: text.len() as u64, sha256: Sha256::of(text.as_bytes()) };
-        let pin = |version: &str, files: &[&str]| Pin {
-            version: version.parse().unwrap(),
-            files: files.iter().map(|name| ((*name).to_owned(), file(name))).collect(),
-        };
-        let components = [("etcd", pin("3.4.23", &["etcdctl", "etcd"])), ("runc", pin("1.1.5", &["runc"]))];
-        let names = ["registry.k8s.io/pause:3.2".parse().unwrap()].into();
-        let image = ImagePin { names, size: 7, sha256: Sha256::of(b"image") };
-        Lock {
-            components: components.map(|(name, pin)| (name.to_owned(), pin)).into(),
-            images: [("pause.tar".to_owned(), image)].into(),
-        }
-    }
-
-    #[test]
-    fn a_lock_comes_back_as_it_was_written() {
-        let text = lock().to_text();
-        let again = Lock::parse(Path::new("kiln.lock"), &text).unwrap();
-        assert_eq!(again, lock());
-        assert_eq!(again.to_text(), text);
-        assert!(text.find("\"etcd\" =").unwrap() < text.find("\"etcdctl\" =").unwrap(), "{text}");
-    }
-
-    #[test]
-    fn what_is_no_lock_is_refused() {
-        let digest = Sha256::of(b"");
-        let cases = [
-            ("", "schema"),
-            ("schema = 2\nnews = 1", "knows schema 1"),
-            ("schema = 1\nmore = 1", "more"),
-            ("schema = 1\n[component.etcd]\nversion = '3'\nfiles = {}\nurl = ''", "url"),
-            ("schema = 1\n[component.etcd]\nversion = '../3'\nfiles = {}", "no version"),
-            ("schema = 1\n[component.'../etcd']\nversion = '3'\nfiles = {}", "cannot name"),
-            (
-                &format!(
-                    "schema = 1\n[component.e]\nversion = '3'\nfiles.'a/b' = {{ size = 1, sha256 = '{digest}' }}"
-                ),
-                "cannot name",
-            ),
-            ("schema = 1\n[component.e]\nversion = '3'\nfiles.a = { size = 1, sha256 = '00' }", "SHA-256"),
-            (&format!("schema = 1\n[image.'a/b']\nnames = []\nsize = 1\nsha256 = '{digest}'"), "cannot name"),
-            (
-                &format!("schema = 1\n[image.a]\nnames = ['A']\nsize = 1\nsha256 = '{digest}'"),
-                "no name of an image",
-            ),
-            ("schema = 1\n[component.e]\nversion = '3'\nfiles.a = { size = -1, sha256 = '00' }", "kiln.lock"),
-        ];
-        for (text, word) in cases {
-            let error = Lock::parse(Path::new("kiln.lock"), text).unwrap_err();
-            assert!(error.to_string().contains(word), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn differences_are_named() {
-        let (old, mut new) = (lock(), lock());
-        assert_eq!(old.diff(&new), [] as [String; 0]);
-        let etcd = new.components.get_mut("etcd").unwrap();
-        let pin = etcd.files.remove("etcdctl").unwrap();
-        etcd.files.insert("etcdutl".to_owned(), pin);
-        etcd.files.get_mut("etcd").unwrap().size = 5;
-        let runc = new.components.remove("runc").unwrap();
-        new.components.insert("crun".to_owned(), runc);
-        let lines = old.diff(&new);
-        assert!(lines[0].starts_with("~ etcd 3.4.23: etcd: 4 bytes, sha256 "), "{lines:?}");
-        assert_eq!(
-            lines[1..],
-            ["- etcd 3.4.23: etcdctl", "+ etcd 3.4.23: etcdutl", "- runc 1.1.5", "+ crun 1.1.5"]
-        );
-        let image = new.images.remove("pause.tar").unwrap();
-        assert_eq!(lock().diff(&new).last().unwrap(), "- image pause.tar");
-        new.images.insert("pause.tar".to_owned(), ImagePin { size: 8, ..image });
-        assert!(lock().diff(&new).last().unwrap().starts_with("~ image pause.tar: sha256 "));
-        new.components.get_mut("etcd").unwrap().version = "3.5.0".parse().unwrap();
-        assert_eq!(old.diff(&new)[0], "~ etcd 3.4.23 -> 3.5.0");
-    }
-}
+mod tests;

@@ -137,7 +137,14 @@ impl<'a> Blobs<'a> {
             next += piece.len();
             upto(next);
         }
-        Ok(digest.finish())
+        let digest = digest.finish();
+        match blob.expected() {
+            Some(expected) if expected != digest => Err(Error::input(format!(
+                "what goes to {name} has the SHA-256 {digest}, and kiln.lock pins {expected}"
+            ))
+            .hint("`kiln fetch --update` pins it anew")),
+            _ => Ok(digest),
+        }
     }
 
     /// Compares what lies in the medium with the digests that it must have.

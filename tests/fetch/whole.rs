@@ -1,0 +1,99 @@
+//! What is fetched is pinned, and what is pinned makes a medium.
+
+use std::process::Command;
+
+use crate::site::{Site, stored};
+
+#[test]
+fn a_cluster_is_fetched_pinned_and_built_without_a_network() {
+    let mut site = Site::new();
+    let said = site.pass(&["fetch"]);
+    assert!(said.contains("images from registries") && said.contains("etcd 3.4.27"), "{said}");
+    let lock = site.lock();
+    for part in [
+        "checked = \"https://github.com/etcd-io/etcd/releases/download/v3.4.27/SHA256SUMS\"",
+        "member = \"bin/containerd\"",
+        "url = \"https://dl.k8s.io/release/v1.20.2/bin/linux/amd64/kubelet\"",
+        "\"registry.k8s.io/pause:3.2\" = { manifest = ",
+    ] {
+        assert!(lock.contains(part), "{part}: {lock}");
+    }
+    assert!(site.check_cache() > 20);
+    let said = site.pass(&["fetch", "--locked"]);
+    assert!(said.contains("fits"), "{said}");
+    site.pass(&["build", "--profile", "master"]);
+    let medium = |name: &str| std::fs::read(site.project().join(name)).unwrap();
+    let first = medium("out/demo-master.iso");
+
+    // Without servers, and without any network at all: the same bytes.
+    let mut alone = Command::new("unshare");
+    alone.args(["--user", "--map-root-user", "--net"]).arg(crate::site::KILN);
+    alone.args(["build", "--profile", "master", "--output", "alone.iso"]);
+    alone.current_dir(site.project()).env("KILN_CACHE", site.cache());
+    crate::bases::run(&mut alone);
+    assert!(first == medium("alone.iso"), "another medium without a network");
+    drop(first);
+    site.servers.stop();
+    site.pass(&["fetch", "--locked"]);
+
+    // Whatever is gone is named, and nothing is written.
+    let all = stored(&site.cache());
+    std::fs::remove_file(site.project().join("alone.iso")).unwrap();
+    for (path, digest) in &all {
+        let needed = lock.contains(digest.as_str());
+        let archive = lock.lines().any(|line| line.starts_with("archive") && line.contains(digest.as_str()));
+        if !needed || archive {
+            continue;
+        }
+        let aside = path.with_extension("aside");
+        std::fs::rename(path, &aside).unwrap();
+        let run = site.run(&["build", "--profile", "worker", "--output", "gone.iso"]);
+        let master_only = run.code == Some(0);
+        assert!(master_only || run.err.contains(digest.as_str()), "{digest}: {}", run.err);
+        let run = site.run(&["build", "--profile", "master", "--output", "gone.iso"]);
+        assert_eq!(run.code, Some(2), "{}", run.err);
+        assert!(run.err.contains(digest.as_str()) && run.err.contains("kiln fetch"), "{digest}: {}", run.err);
+        let _ = std::fs::remove_file(site.project().join("gone.iso"));
+        std::fs::rename(&aside, path).unwrap();
+    }
+}
+
+#[test]
+fn a_lock_that_does_not_fit_is_told_before_anything_is_fetched() {
+    let site = Site::new();
+    site.fail(&["fetch", "--locked"], 2, &["there is no"]);
+    site.pass(&["fetch"]);
+    let before = site.lock();
+    let path = site.project().join("cluster.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("1.20.2", "1.20.3")).unwrap();
+    site.fail(&["fetch"], 2, &["~ kubernetes 1.20.2 -> 1.20.3", "kiln fetch --update"]);
+    site.fail(&["fetch", "--update"], 4, &["v1.20.3/bin/linux/amd64/kubelet", "mirror"]);
+    assert_eq!(site.lock(), before);
+    std::fs::write(&path, text.replace("mirror =", "versions = { runc = \"1.1.16\" }\nmirror =")).unwrap();
+    site.fail(&["fetch"], 2, &["~ runc 1.1.15 -> 1.1.16"]);
+    let releases = site.servers.files.join("github.com/opencontainers/runc/releases/download");
+    crate::bases::run(
+        Command::new("cp").arg("-r").arg(releases.join("v1.1.15")).arg(releases.join("v1.1.16")),
+    );
+    site.pass(&["fetch", "--update", "runc"]);
+    assert_eq!(site.lock().lines().filter(|line| !before.contains(*line)).count(), 2, "{}", site.lock());
+}
+
+#[test]
+fn servers_that_are_not_trusted_are_refused() {
+    let site = Site::new();
+    let path = site.project().join("cluster.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let ca = format!("ca = \"{}\"\n", site.servers.ca.display());
+    assert!(text.contains(&ca));
+    std::fs::write(&path, text.replace(&ca, "")).unwrap();
+    site.fail(&["fetch"], 4, &["UnknownIssuer", "`ca` in [components]"]);
+    std::fs::write(&path, text.replace("https://127.0.0.1", "https://localhost")).unwrap();
+    site.fail(&["fetch"], 4, &["not valid for name", "for another name"]);
+    std::fs::write(&path, &text).unwrap();
+    std::fs::write(site.beside("auth.json"), "{}").unwrap();
+    site.fail(&["fetch"], 4, &["401", "login"]);
+    assert!(!site.project().join("kiln.lock").exists());
+    site.check_cache();
+}
