@@ -33,8 +33,10 @@ pub enum Command {
     Plan(command::plan::Args),
     /// Print the JSON Schema of cluster.toml, for editors
     Schema(command::schema::Args),
-    /// Pin the components that nodes run in kiln.lock
+    /// Bring what nodes run, and pin it in kiln.lock
     Fetch(command::fetch::Args),
+    /// Carry what a build needs to where there is no network
+    Bundle(command::bundle::Args),
     /// Make container images for the nodes
     Image(command::image::Args),
     /// Make, renew and show the certificates in pki/

@@ -22,6 +22,7 @@ pub mod watch;
 
 // The flow, in order.
 pub mod assets;
+pub mod bundle;
 pub mod cluster;
 pub mod fetch;
 pub mod image;

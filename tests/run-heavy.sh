@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What does not fit into the gate: media of many gigabytes, flags and files of real Kubernetes binaries, real API
-# servers, installs of every role on every layout, longer fuzzing.
+# servers, the speed of downloads, installs of every role on every layout, longer fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --release --locked --features heavy --test heavy -- --nocapture
@@ -9,5 +9,6 @@ make --no-print-directory components
 make --no-print-directory components KUBERNETES=1.37.2
 cargo test --release --locked --features heavy --test apiserver -- --nocapture --test-threads=1
 tests/flags.sh
+cargo test --release --locked --features heavy --test fetch_heavy -- --nocapture
 cargo test --release --locked --features heavy --test install_heavy -- --nocapture --test-threads=1
 KILN_FUZZ_SECONDS=60 cargo test --release --locked --test fuzz -- --nocapture

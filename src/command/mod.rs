@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod boot;
 pub mod build;
+pub mod bundle;
 pub mod check;
 pub mod clock;
 pub mod docs;
@@ -50,6 +51,7 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Check(args) => check::run(args, report),
         Command::Build(args) => build::run(args, report),
         Command::Boot(args) => boot::run(args, report),
+        Command::Bundle(args) => bundle::run(args, report),
         Command::Docs(args) => docs::run(args, report),
         Command::Fetch(args) => fetch::run(args, report),
         Command::Image(args) => image::run(args, report),

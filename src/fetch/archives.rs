@@ -158,6 +158,18 @@ fn look(path: &Path, loader: Loader, wanted: &Wanted, progress: &dyn Progress) -
     Ok(Look::Good(ImagePin { names, size, sha256 }))
 }
 
+/// Where a pinned archive lies: in the components folder, or in the cache, where a bundle brings it.
+pub fn place(cluster: &Cluster, cache: &Cache, file: &str, pin: &ImagePin) -> PathBuf {
+    let cached = cache.path(pin.sha256);
+    match &cluster.components.dir {
+        Some(dir) => {
+            let path = dir.join(FOLDER).join(file);
+            if path.exists() || !cached.exists() { path } else { cached }
+        }
+        None => cached,
+    }
+}
+
 /// The archives on media of a role: only nodes that run pods have any.
 pub fn for_role(
     lock: &Lock,
@@ -184,7 +196,7 @@ fn archives(lock: &Lock, cluster: &Cluster, wanted: &Wanted, cache: &Cache) -> R
             faults.push(format!("{file} is pinned, and the cluster needs no image of it"));
             continue;
         }
-        let path: PathBuf = local::folder(cluster)?.join(FOLDER).join(file);
+        let path = place(cluster, cache, file, pin);
         match std::fs::metadata(&path) {
             Ok(facts) if facts.is_file() && facts.len() == pin.size => {}
             Ok(_) => faults.push(format!("{} is not of {} bytes as pinned", path.display(), pin.size)),

@@ -27,14 +27,17 @@ pub use images::Images;
 pub use lock::Lock;
 
 use cache::Cache;
+use std::path::PathBuf;
+
 use catalogue::Component;
-use lock::{Origin, Pin};
+use lock::{FilePin, Origin, Pin};
 
 use crate::blob::Blob;
 use crate::cluster::model::Cluster;
 use crate::cluster::types::Role;
 use crate::error::{Error, Result};
 use crate::tree::{Entry, Tree};
+use crate::version::Version;
 
 /// The files of components that nodes of a role get, at their final paths. Contents are files of the components folder or of the
 /// cache with the digests of the lock, so that a writer notices when one has changed since it was pinned.
@@ -69,10 +72,7 @@ pub fn component_tree(
                 }
                 continue;
             };
-            let path = match &known.from {
-                Origin::Folder => local::path_of(local::folder(cluster)?, name, &pin.version, file),
-                Origin::Url(_) | Origin::Member(_) => cache.path(known.sha256),
-            };
+            let path = local_path(cluster, cache, name, &pin.version, file, known);
             match std::fs::metadata(&path) {
                 Ok(facts) if facts.is_file() && facts.len() == known.size => {}
                 Ok(_) => faults.push(format!("{} is not of {} bytes as pinned", path.display(), known.size)),
@@ -89,6 +89,25 @@ pub fn component_tree(
     Err(Error::input(format!("kiln.lock and the components do not fit:\n  {}", faults.join("\n  "))).hint(
         "`kiln fetch` brings what is pinned into the cache; restore the folder, or pin what is there now: `kiln fetch --update`",
     ))
+}
+
+/// Where a pinned file lies: in the components folder or in the cache. A bundle brings files of a folder into the cache.
+pub fn local_path(
+    cluster: &Cluster,
+    cache: &Cache,
+    component: &str,
+    version: &Version,
+    file: &str,
+    known: &FilePin,
+) -> PathBuf {
+    let cached = cache.path(known.sha256);
+    match (&known.from, &cluster.components.dir) {
+        (Origin::Folder, Some(dir)) => {
+            let path = local::path_of(dir, component, version, file);
+            if path.exists() || !cached.exists() { path } else { cached }
+        }
+        _ => cached,
+    }
 }
 
 /// Pinned names that this kiln knows nothing of: leaving them out in silence would break the lock's word.

@@ -97,3 +97,42 @@ fn servers_that_are_not_trusted_are_refused() {
     assert!(!site.project().join("kiln.lock").exists());
     site.check_cache();
 }
+
+#[test]
+fn a_bundle_carries_it_all_in() {
+    let mut site = Site::new();
+    site.pass(&["fetch"]);
+    site.pass(&["bundle", "create", "--split", "1M", "--output", "../demo.kilnbundle"]);
+    site.pass(&["build", "--profile", "worker"]);
+    site.servers.stop();
+
+    // The other side: the project's own files and the stick, and kiln out of the bundle by common programs.
+    let there = site.beside("there");
+    std::fs::create_dir(&there).unwrap();
+    for name in ["cluster.toml", "base.iso", "pki"] {
+        crate::bases::run(Command::new("cp").arg("-r").arg(site.project().join(name)).arg(&there));
+    }
+    let unpack = "cat demo.kilnbundle.* | zstd -dc | tar xf - kiln && cmp kiln \"$0\"";
+    crate::bases::run(
+        Command::new("sh").args(["-c", unpack, crate::site::KILN]).current_dir(site.beside("")),
+    );
+    let kiln = |args: &[&str]| {
+        let mut kiln = Command::new("unshare");
+        kiln.args(["--user", "--map-root-user", "--net"]).arg(site.beside("kiln")).args(args);
+        kiln.current_dir(&there).env("KILN_CACHE", site.beside("cache-there"));
+        crate::bases::run(&mut kiln)
+    };
+    kiln(&["bundle", "add", "../demo.kilnbundle"]);
+    assert_eq!(std::fs::read_to_string(there.join("kiln.lock")).unwrap(), site.lock());
+    kiln(&["fetch", "--locked"]);
+    kiln(&["build", "--profile", "worker"]);
+    let medium = |dir: &std::path::Path| std::fs::read(dir.join("out/demo-worker.iso")).unwrap();
+    assert!(medium(&there) == medium(&site.project()), "another medium on the other side");
+
+    // A lock that says something else stays unless somebody says otherwise.
+    let lock = site.lock().replace("version = \"1.1.15\"", "version = \"1.1.14\"");
+    std::fs::write(site.project().join("kiln.lock"), lock).unwrap();
+    site.fail(&["bundle", "add", "../demo.kilnbundle"], 2, &["differs", "~ runc 1.1.14 -> 1.1.15"]);
+    site.pass(&["bundle", "add", "--update", "../demo.kilnbundle"]);
+    assert!(site.lock().contains("1.1.15"));
+}

@@ -22,6 +22,9 @@ _kiln() {
             kiln,build)
                 cmd="kiln__subcmd__build"
                 ;;
+            kiln,bundle)
+                cmd="kiln__subcmd__bundle"
+                ;;
             kiln,check)
                 cmd="kiln__subcmd__check"
                 ;;
@@ -58,11 +61,32 @@ _kiln() {
             kiln,watch)
                 cmd="kiln__subcmd__watch"
                 ;;
+            kiln__subcmd__bundle,add)
+                cmd="kiln__subcmd__bundle__subcmd__add"
+                ;;
+            kiln__subcmd__bundle,create)
+                cmd="kiln__subcmd__bundle__subcmd__create"
+                ;;
+            kiln__subcmd__bundle,help)
+                cmd="kiln__subcmd__bundle__subcmd__help"
+                ;;
+            kiln__subcmd__bundle__subcmd__help,add)
+                cmd="kiln__subcmd__bundle__subcmd__help__subcmd__add"
+                ;;
+            kiln__subcmd__bundle__subcmd__help,create)
+                cmd="kiln__subcmd__bundle__subcmd__help__subcmd__create"
+                ;;
+            kiln__subcmd__bundle__subcmd__help,help)
+                cmd="kiln__subcmd__bundle__subcmd__help__subcmd__help"
+                ;;
             kiln__subcmd__help,boot)
                 cmd="kiln__subcmd__help__subcmd__boot"
                 ;;
             kiln__subcmd__help,build)
                 cmd="kiln__subcmd__help__subcmd__build"
+                ;;
+            kiln__subcmd__help,bundle)
+                cmd="kiln__subcmd__help__subcmd__bundle"
                 ;;
             kiln__subcmd__help,check)
                 cmd="kiln__subcmd__help__subcmd__check"
@@ -99,6 +123,12 @@ _kiln() {
                 ;;
             kiln__subcmd__help,watch)
                 cmd="kiln__subcmd__help__subcmd__watch"
+                ;;
+            kiln__subcmd__help__subcmd__bundle,add)
+                cmd="kiln__subcmd__help__subcmd__bundle__subcmd__add"
+                ;;
+            kiln__subcmd__help__subcmd__bundle,create)
+                cmd="kiln__subcmd__help__subcmd__bundle__subcmd__create"
                 ;;
             kiln__subcmd__help__subcmd__image,create)
                 cmd="kiln__subcmd__help__subcmd__image__subcmd__create"
@@ -341,7 +371,7 @@ _kiln() {
 
     case "${cmd}" in
         kiln)
-            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch image pki node build boot watch docs help"
+            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch bundle image pki node build boot watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -534,6 +564,148 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__bundle)
+            opts="-q -h --color --quiet --help create add help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__bundle__subcmd__add)
+            opts="-C -q -h --cluster --update --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__bundle__subcmd__create)
+            opts="-C -o -q -h --cluster --output --split --kiln --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --split)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kiln)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__bundle__subcmd__help)
+            opts="create add help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__bundle__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__bundle__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__bundle__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__check)
             opts="-q -h --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -609,7 +781,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help)
-            opts="init inspect check plan schema fetch image pki node build boot watch docs help"
+            opts="init inspect check plan schema fetch bundle image pki node build boot watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -639,6 +811,48 @@ _kiln() {
         kiln__subcmd__help__subcmd__build)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__bundle)
+            opts="create add"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__bundle__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__bundle__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
