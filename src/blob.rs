@@ -189,6 +189,41 @@ impl Blob {
     }
 }
 
+impl ReadAt for Blob {
+    /// Files are opened for each reading: it is for headers and documents, not for all of the content.
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let (mut skip, mut done) = (offset, 0);
+        for piece in &self.pieces {
+            if done == buf.len() {
+                break;
+            }
+            if skip >= piece.len() {
+                skip -= piece.len();
+                continue;
+            }
+            let now = (piece.len() - skip).min((buf.len() - done) as u64) as usize;
+            let part = &mut buf[done..done + now];
+            match piece {
+                Piece::Bytes(bytes) => part.copy_from_slice(&bytes[skip as usize..skip as usize + now]),
+                Piece::Zeros(_) => part.fill(0),
+                Piece::File { path, offset, .. } => {
+                    let named = |error: io::Error| {
+                        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                    };
+                    let file = std::fs::File::open(path).map_err(named)?;
+                    ReadAt::read_exact_at(&file, part, offset + skip).map_err(named)?;
+                }
+            }
+            (done, skip) = (done + now, 0);
+        }
+        if done == buf.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+}
+
 /// Stream over a [`Blob`]'s bytes.
 #[derive(Debug)]
 pub struct BlobReader<'a> {
@@ -270,6 +305,10 @@ mod tests {
         assert_eq!(out, b"ab\0\0\x0023456");
         assert_eq!(out, blob.to_vec(100).unwrap());
         assert_eq!(blob.digest().unwrap(), Sha256::of(&out));
+        for (at, len) in [(0, 10), (1, 3), (4, 6), (9, 1), (10, 0)] {
+            assert_eq!(blob.read_vec_at(at as u64, len).unwrap(), out[at..at + len], "{at}+{len}");
+        }
+        assert!(blob.read_vec_at(9, 2).is_err() && ReadAt::size(&blob).unwrap() == 10);
         blob.push(Piece::File { path, offset: 8, len: 5, expect: None });
         let error = blob.reader().read_to_end(&mut out).unwrap_err();
         assert!(error.to_string().contains("shorter than planned"), "{error}");

@@ -21,6 +21,7 @@ pub mod version;
 pub mod watch;
 
 // The flow, in order.
+pub mod airgap;
 pub mod assets;
 pub mod bundle;
 pub mod cluster;

@@ -319,3 +319,26 @@ fn the_command_refuses_what_it_cannot_make() {
     refused(&["--name", "a:1", "--file", "x=y"], "does not start with");
     refused(&["--name", "a:1", "--dir", "/tmp", "--env", "=x"], "name of a variable");
 }
+
+/// A pod that names an image by digest finds it: the name stands for the same manifest as the one by tag.
+#[test]
+fn a_node_makes_names_by_digest() {
+    let (dir, containerd) = (image(), Containerd::start());
+    let root = node_with(dir.path(), "containerd");
+    let archive = std::fs::File::open(dir.path().join("image.tar")).unwrap();
+    let found = read::open(&archive).unwrap();
+    let digest = found.images(Loader::Containerd)[0].targets.values().next().unwrap().to_string();
+    let by_digest = format!("{}@sha256:{digest}", NAME.rsplit_once(':').unwrap().0);
+    let list = root.join("opt/kiln/images.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&list).unwrap()).unwrap();
+    json["images"]["coredns.tar"]["by_digest"] = serde_json::json!({ by_digest.clone(): NAME });
+    std::fs::write(&list, json.to_string()).unwrap();
+    let (root, socket) = (root.display().to_string(), containerd.at("socket"));
+    run(env!("CARGO_BIN_EXE_kiln"), &["node", "images", "--once", "--root", &root, "--socket", &socket]);
+    let listed = containerd.ctr(&["images", "ls"]);
+    let lines: Vec<&str> =
+        listed.lines().filter(|line| line.contains(&format!("sha256:{digest} "))).collect();
+    assert_eq!(lines.len(), 2, "both names stand for one manifest: {listed}");
+    assert!(lines.iter().any(|line| line.starts_with(&by_digest)), "{listed}");
+    assert!(lines.iter().all(|line| line.contains("io.cri-containerd.pinned=pinned")), "{listed}");
+}

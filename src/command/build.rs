@@ -20,6 +20,7 @@ use crate::fetch::images::Images;
 use crate::fetch::lock::Lock;
 use crate::image::base;
 use crate::image::iso::{self, Built, Remaster};
+use crate::image::label::VolumeLabel;
 use crate::image::menu::MenuSpec;
 use crate::node::images::ImageList;
 use crate::payload::{self, Extra, Payload, PayloadInput};
@@ -28,7 +29,7 @@ use crate::plan::{self, RolePlan};
 use crate::progress::Progress;
 use crate::report::{Report, human_size};
 use crate::tree::{Entry, NodePath, Tree};
-use crate::{fetch, kickstart, node};
+use crate::{airgap, fetch, kickstart, node};
 
 /// Seconds that a boot menu waits before it installs.
 const MENU_TIMEOUT: u16 = 5;
@@ -110,24 +111,15 @@ fn assemble(
     report: &Report,
 ) -> Result<Payload> {
     let cluster = &loaded.cluster;
-    let cache = Cache::of_user();
-    let components = fetch::component_tree(&Catalogue::load(assets)?, lock, cluster, args.profile, &cache)?;
     let kiln = match &args.kiln {
         Some(path) => path.clone(),
         None => std::env::current_exe().at("finding", Path::new("this program"))?,
     };
     payload::check_program(&kiln)?;
-    let wanted = Images::load(assets)?.wanted(cluster);
-    let images = archives::for_role(lock, cluster, &wanted, args.profile, &cache)?;
+    let Public { mut common, images } = public(args, loaded, assets, lock, plan)?;
     let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
     pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
 
-    let mut common = plan.common.clone();
-    common.merge(components)?;
-    if !images.is_empty() {
-        let list = ImageList::of(cluster.runtime, &images).to_json()?;
-        common.insert(NodePath::new(node::images::LIST)?, Entry::file(0o644, Blob::bytes(list), "images"))?;
-    }
     common.merge(pki.role_tree(args.profile)?)?;
     let mut nodes: BTreeMap<HostName, Tree> = BTreeMap::new();
     let only = args.reinstall.as_ref();
@@ -159,6 +151,45 @@ fn assemble(
         pools: &pools,
         extra: images.into_iter().map(image_file).collect(),
     })
+}
+
+/// What a medium carries that is no secret.
+struct Public {
+    common: Tree,
+    images: Vec<Archive>,
+}
+
+/// Gathers what is no secret, and proves that it is enough without a network.
+fn public(args: &Args, loaded: &Loaded, assets: &Assets, lock: &Lock, plan: &RolePlan) -> Result<Public> {
+    let cluster = &loaded.cluster;
+    let catalogue = Catalogue::load(assets)?;
+    let mut common = plan.common.clone();
+    let cache = Cache::of_user();
+    common.merge(fetch::component_tree(&catalogue, lock, cluster, args.profile, &cache)?)?;
+    let wanted = Images::load(assets)?.wanted(cluster);
+    let images = archives::for_role(lock, cluster, &wanted, args.profile, &cache)?;
+    // The label says nothing that the proof would look at.
+    let label = VolumeLabel::for_medium(&cluster.name, args.profile, "0000");
+    let files = images.iter().map(|archive| payload::image_path(&archive.file));
+    let rules = catalogue.of(cluster).flat_map(|(_, one)| one.files_for(cluster, args.profile, None));
+    let held = archives::held(&images, cluster.runtime)?;
+    let medium = airgap::Medium {
+        cluster,
+        plan,
+        common: &common,
+        kickstart: &kickstart::render(cluster, plan, &label, assets)?,
+        components: &rules.map(|(_, rule)| rule.path.clone()).collect(),
+        images: &held,
+        listed: &images.iter().flat_map(|archive| archive.names.iter().cloned()).collect(),
+        files: &files.chain([payload::KILN.to_owned()]).collect(),
+    };
+    airgap::refuse(&airgap::prove(&medium))?;
+    let by_digest = airgap::by_digest(&medium);
+    if !images.is_empty() {
+        let list = ImageList::of(cluster.runtime, &images, &by_digest).to_json()?;
+        common.insert(NodePath::new(node::images::LIST)?, Entry::file(0o644, Blob::bytes(list), "images"))?;
+    }
+    Ok(Public { common, images })
 }
 
 /// An image archive as a file of the medium.

@@ -11,6 +11,7 @@ use super::images::Wanted;
 use super::local;
 use super::lock::{ImagePin, Lock};
 use super::pull;
+use crate::airgap::{Held, Image};
 use crate::blob::Blob;
 use crate::cluster::model::{Cluster, Runtime};
 use crate::cluster::types::Role;
@@ -18,6 +19,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::oci::Reference;
 use crate::format::oci::read::{self, Loader};
+use crate::payload::image_path;
 use crate::progress::Progress;
 
 /// Folder of image archives in the components folder.
@@ -128,6 +130,24 @@ fn finish(dir: &Path, faults: &[String], missing: &[String]) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// What archives give when they are loaded, by looking: names, and the digests that they stand for.
+pub fn held(archives: &[Archive], runtime: Runtime) -> Result<Held> {
+    let mut held = Held::new(runtime == Runtime::Containerd);
+    for archive in archives {
+        let found = read::open(&archive.content).map_err(|error| {
+            error.context(&archive.file).or_hint("save it again, then pin it: `kiln fetch --update`")
+        })?;
+        for image in found.images(loader(runtime)) {
+            for name in &image.names {
+                let digest = image.targets.get(name).copied();
+                let archive = image_path(&archive.file);
+                held.add(name.clone(), Image { archive, id: image.id, digest });
+            }
+        }
+    }
+    Ok(held)
 }
 
 enum Look {

@@ -18,11 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use super::child;
 use super::topic::replace;
+use crate::airgap::ByDigest;
 use crate::cluster::model::Runtime;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::fetch::archives::Archive;
 use crate::format::oci::Reference;
+use crate::payload::image_path;
 use crate::profile::runtime_name;
 use crate::tree::NodePath;
 
@@ -59,14 +61,20 @@ pub struct ImageList {
 struct Listed {
     sha256: Sha256,
     names: BTreeSet<String>,
+    /// Names by digest that pods ask for, each with the name that it is made of. Archives give none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    by_digest: BTreeMap<String, String>,
 }
 
 impl ImageList {
     /// The list of a cluster's nodes.
-    pub fn of(runtime: Runtime, archives: &[Archive]) -> Self {
+    pub fn of(runtime: Runtime, archives: &[Archive], by_digest: &BTreeMap<String, ByDigest>) -> Self {
         let listed = |archive: &Archive| {
             let names = archive.names.iter().map(Reference::to_string).collect();
-            (archive.file.clone(), Listed { sha256: archive.sha256, names })
+            let path = image_path(&archive.file);
+            let own = by_digest.iter().filter(|(_, one)| one.archive == path);
+            let by_digest = own.map(|(digest, one)| (digest.clone(), one.name.to_string())).collect();
+            (archive.file.clone(), Listed { sha256: archive.sha256, names, by_digest })
         };
         Self {
             format: FORMAT,
@@ -98,8 +106,12 @@ impl ImageList {
             if file.contains('/') {
                 return Err(damaged("a file's name is a path".to_owned()));
             }
-            for name in &listed.names {
+            for name in listed.names.iter().chain(listed.by_digest.values()) {
                 name.parse::<Reference>().map_err(damaged)?;
+            }
+            for name in listed.by_digest.keys() {
+                let (name, digest) = name.split_once("@sha256:").unwrap_or((name, ""));
+                name.parse::<Reference>().and_then(|_| digest.parse::<Sha256>()).map_err(damaged)?;
             }
         }
         Ok(list)
@@ -167,6 +179,10 @@ pub fn load(list: &ImageList, places: &Places) -> Result<Loaded> {
         present = engine.names()?;
         for name in listed.names.intersection(&present) {
             done.warnings.extend(engine.pin(name).err().map(|error| error.to_string()));
+        }
+        for (by_digest, name) in &listed.by_digest {
+            engine.run(&["images", "tag", "--force", name, by_digest], QUICK)?;
+            done.warnings.extend(engine.pin(by_digest).err().map(|error| error.to_string()));
         }
         on_disk(&places.storage)?;
         replace(&note, file.as_bytes(), 0o644)?;

@@ -22,6 +22,7 @@ shift 2
 case "$1 $2" in
     "images ls") cat images 2>/dev/null || true ;;
     "images import") cat "$3" >>images ;;
+    "images tag") [ "$3" = --force ] || exit 9 ;;
     "images label") [ ! -e nolabel ] || { echo "no such label" >&2; exit 1; } ;;
     *) exit 9 ;;
 esac
@@ -42,7 +43,8 @@ impl Fake {
 
     fn archive(&mut self, file: &str, name: &str, content: &str) {
         std::fs::write(self.dir.path().join("archives").join(file), content).unwrap();
-        let listed = Listed { sha256: Sha256::of(content.as_bytes()), names: [name.to_owned()].into() };
+        let (sha256, names) = (Sha256::of(content.as_bytes()), [name.to_owned()].into());
+        let listed = Listed { sha256, names, by_digest: BTreeMap::new() };
         self.list.images.insert(file.to_owned(), listed);
     }
 
@@ -87,6 +89,28 @@ fn each_archive_is_loaded_once_for_its_content() {
     // The kubelet removed one to make room.
     std::fs::write(fake.dir.path().join("images"), "registry.k8s.io/a:1\n").unwrap();
     assert_eq!(fake.load().unwrap().archives, ["b.tar"]);
+}
+
+#[test]
+fn names_by_digest_are_made_when_an_archive_is_loaded() {
+    let mut fake = Fake::new();
+    let digest = format!("registry.k8s.io/a@sha256:{}", "0".repeat(64));
+    let listed = fake.list.images.get_mut("a.tar").unwrap();
+    listed.by_digest.insert(digest.clone(), "registry.k8s.io/a:1".into());
+    fake.load().unwrap();
+    let calls = fake.calls();
+    let tag = calls.iter().position(|call| *call == format!("tag --force registry.k8s.io/a:1 {digest}"));
+    let import = calls.iter().position(|call| call.starts_with("import "));
+    assert!(tag.unwrap() > import.unwrap(), "{calls:?}");
+    assert!(calls.contains(&format!("label {digest} {PINNED}")), "{calls:?}");
+    fake.load().unwrap();
+    assert_eq!(fake.calls(), ["ls -q"]);
+    let path = fake.dir.path().join("images.json");
+    let text = String::from_utf8(fake.list.to_json().unwrap()).unwrap();
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(ImageList::load(&path).unwrap(), fake.list);
+    std::fs::write(&path, text.replace("@sha256:00", "@sha256:--")).unwrap();
+    assert!(ImageList::load(&path).unwrap_err().to_string().contains("is damaged"));
 }
 
 #[test]

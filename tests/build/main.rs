@@ -12,6 +12,7 @@ mod exec;
 #[path = "../common/images.rs"]
 mod images;
 
+mod airgap;
 mod cut;
 mod medium;
 mod output;

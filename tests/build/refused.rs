@@ -12,7 +12,7 @@ const SCREEN: usize = 24;
 
 /// Runs a build that must fail with `code` and all of `words`, and change nothing in the folder.
 #[track_caller]
-fn refused(project: &Project, args: &[&str], code: i32, words: &[&str]) -> Run {
+pub fn refused(project: &Project, args: &[&str], code: i32, words: &[&str]) -> Run {
     let before = snapshot(&project.dir);
     let done = project.run(&[&["build"], args].concat());
     judge(&done, code, words);

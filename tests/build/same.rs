@@ -137,7 +137,7 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
     let wanted = Images::load(&assets).unwrap().wanted(cluster);
     let images = archives::for_role(&lock, cluster, &wanted, role, &cache).unwrap();
     if role != Role::Lb {
-        let list = ImageList::of(cluster.runtime, &images).to_json().unwrap();
+        let list = ImageList::of(cluster.runtime, &images, &BTreeMap::new()).to_json().unwrap();
         let list = Entry::file(0o644, Blob::bytes(list), "images");
         common.insert(NodePath::new("/opt/kiln/images.json").unwrap(), list).unwrap();
     }

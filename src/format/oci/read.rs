@@ -45,6 +45,9 @@ pub struct Archive {
 pub struct Image {
     /// Its names.
     pub names: BTreeSet<Reference>,
+    /// What each name stands for: the digest of the document that carries it, the image's manifest or an index that leads to it.
+    /// A Docker archive says none.
+    pub targets: BTreeMap<Reference, Sha256>,
     /// `linux`, if it is of use.
     pub os: String,
     /// `amd64`, if it is of use.
@@ -170,11 +173,16 @@ impl<R: ReadAt> Scan<'_, R> {
             return Err(bad(format!("its layout has the version {:?}, and kiln knows 1", version)));
         }
         let index: IndexJson = self.json(self.find(INDEX)?, INDEX)?;
-        self.descend(&index, &BTreeSet::new(), 0)?;
+        self.descend(&index, &BTreeMap::new(), 0)?;
         Ok(std::mem::take(&mut self.images))
     }
 
-    fn descend(&mut self, index: &IndexJson, above: &BTreeSet<Reference>, depth: usize) -> Result<()> {
+    fn descend(
+        &mut self,
+        index: &IndexJson,
+        above: &BTreeMap<Reference, Sha256>,
+        depth: usize,
+    ) -> Result<()> {
         for descriptor in &index.manifests {
             self.count += 1;
             if self.count > MAX_IMAGES {
@@ -183,15 +191,19 @@ impl<R: ReadAt> Scan<'_, R> {
             if is_attestation(descriptor) {
                 continue;
             }
-            let names: BTreeSet<Reference> = above.iter().cloned().chain(name_of(descriptor)).collect();
             let digest = digest_in(&descriptor.digest)?;
+            let mut names = above.clone();
+            names.extend(name_of(descriptor).map(|name| (name, digest)));
             match descriptor.media_type.as_str() {
                 media::INDEX | media::DOCKER_LIST if depth < MAX_DEPTH => {
                     let inner: IndexJson = self.json(self.blob(descriptor)?, &descriptor.digest)?;
                     self.descend(&inner, &names, depth + 1)?;
                 }
                 media::MANIFEST | media::DOCKER_MANIFEST | "" => match self.seen.get(&digest) {
-                    Some(at) => self.images[*at].names.extend(names),
+                    Some(at) => {
+                        self.images[*at].names.extend(names.keys().cloned());
+                        self.images[*at].targets.extend(names);
+                    }
                     None if self.index.file(&super::write::blob_path(digest)).is_none() => self.absent += 1,
                     None => {
                         let image = self.manifest(descriptor, names)?;
@@ -205,7 +217,7 @@ impl<R: ReadAt> Scan<'_, R> {
         Ok(())
     }
 
-    fn manifest(&self, descriptor: &Descriptor, names: BTreeSet<Reference>) -> Result<Image> {
+    fn manifest(&self, descriptor: &Descriptor, targets: BTreeMap<Reference, Sha256>) -> Result<Image> {
         let own = self.blob(descriptor)?;
         let manifest: Manifest = self.json(own, &descriptor.digest)?;
         let at = self.blob(&manifest.config)?;
@@ -215,8 +227,9 @@ impl<R: ReadAt> Scan<'_, R> {
             blobs.push(self.blob(layer)?);
         }
         let id = digest_in(&manifest.config.digest)?;
-        let layers = manifest.layers.len();
-        Ok(Image { names, os: config.os, architecture: config.architecture, id, blobs, layers })
+        let (names, layers) = (targets.keys().cloned().collect(), manifest.layers.len());
+        let (os, architecture) = (config.os, config.architecture);
+        Ok(Image { names, targets, os, architecture, id, blobs, layers })
     }
 
     fn docker(&mut self) -> Result<Vec<Image>> {
@@ -237,8 +250,9 @@ impl<R: ReadAt> Scan<'_, R> {
                 blobs.push(Blob { digest: digest.transpose()?, ..self.find(layer)? });
             }
             let names = image.repo_tags.iter().filter_map(|name| name.parse().ok()).collect();
-            let layers = image.layers.len();
-            Ok(Image { names, os: config.os, architecture: config.architecture, id, blobs, layers })
+            let (targets, layers) = (BTreeMap::new(), image.layers.len());
+            let (os, architecture) = (config.os, config.architecture);
+            Ok(Image { names, targets, os, architecture, id, blobs, layers })
         };
         images.into_iter().map(one).collect()
     }
