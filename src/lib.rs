@@ -34,6 +34,7 @@ pub mod pki;
 pub mod plan;
 pub mod profile;
 pub mod render;
+pub mod sbom;
 
 // What tries a medium out.
 pub mod boot;

@@ -42,7 +42,7 @@ impl Machine {
             let real = String::from_utf8(found.stdout).unwrap();
             std::os::unix::fs::symlink(real.trim(), bin.join(tool)).unwrap();
         }
-        for tool in tools.iter().chain(&["sudo", "ksvalidator"]) {
+        for tool in tools.iter().chain(&["sudo", "ksvalidator", "pyspdxtools"]) {
             std::os::unix::fs::symlink(here("tests/hosts/fake.sh"), bin.join(tool)).unwrap();
         }
         Self { dir }

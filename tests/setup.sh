@@ -131,9 +131,12 @@ case $(system) in
   el9) on_el9 ;;
   *) die 3 "only Debian 12, 13 and EL9 are set up by this script; on other systems install the programs named in tests/setup.sh" ;;
 esac
-if ! command -v ksvalidator >/dev/null && ! [ -x "$cache/venv/bin/ksvalidator" ]; then
-  echo "setup: installing pykickstart into the cache"
-  python3 -m venv "$cache/venv"
-  "$cache/venv/bin/pip" install --quiet --disable-pip-version-check pykickstart
-fi
+# Oracles that pip brings: a program each, and the package it is in.
+for oracle in ksvalidator=pykickstart pyspdxtools=spdx-tools; do
+  if ! command -v "${oracle%=*}" >/dev/null && ! [ -x "$cache/venv/bin/${oracle%=*}" ]; then
+    echo "setup: installing ${oracle#*=} into the cache"
+    [ -x "$cache/venv/bin/pip" ] || python3 -m venv "$cache/venv"
+    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check "${oracle#*=}"
+  fi
+done
 echo "setup: complete"

@@ -28,6 +28,7 @@ use crate::pki::Pki;
 use crate::plan::{self, RolePlan};
 use crate::progress::Progress;
 use crate::report::{Report, human_size};
+use crate::sbom::{self, Parts};
 use crate::tree::{Entry, NodePath, Tree};
 use crate::{airgap, fetch, kickstart, node};
 
@@ -116,7 +117,7 @@ fn assemble(
         None => std::env::current_exe().at("finding", Path::new("this program"))?,
     };
     payload::check_program(&kiln)?;
-    let Public { mut common, images } = public(args, loaded, assets, lock, plan)?;
+    let Public { mut common, images, parts } = public(args, loaded, assets, lock, plan)?;
     let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
     pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
 
@@ -149,7 +150,7 @@ fn assemble(
         kernel_args: &plan.kernel_args,
         base,
         pools: &pools,
-        extra: images.into_iter().map(image_file).collect(),
+        extra: std::iter::once(parts).chain(images.into_iter().map(image_file)).collect(),
     })
 }
 
@@ -157,6 +158,8 @@ fn assemble(
 struct Public {
     common: Tree,
     images: Vec<Archive>,
+    /// The list of parts.
+    parts: Extra,
 }
 
 /// Gathers what is no secret, and proves that it is enough without a network.
@@ -189,7 +192,10 @@ fn public(args: &Args, loaded: &Loaded, assets: &Assets, lock: &Lock, plan: &Rol
         let list = ImageList::of(cluster.runtime, &images, &by_digest).to_json()?;
         common.insert(NodePath::new(node::images::LIST)?, Entry::file(0o644, Blob::bytes(list), "images"))?;
     }
-    Ok(Public { common, images })
+    let parts = Parts::of(&catalogue, lock, cluster, args.profile, &held).to_json()?;
+    let (origin, path) = ("the list of parts".to_owned(), sbom::parts::PATH.to_owned());
+    let parts = Extra { origin, path, mode: 0o644, content: Blob::bytes(parts) };
+    Ok(Public { common, images, parts })
 }
 
 /// An image archive as a file of the medium.

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use crate::error::{Error, IoContext, Result};
 use crate::format::read_at::ReadAt as _;
 use crate::format::{oci, tar};
-use crate::image::inspect::{self, check, container, text};
+use crate::image::inspect::{self, check, container, sbom, text};
 use crate::report::Report;
+use crate::sbom::spdx;
 
 /// Arguments of `kiln inspect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kiln inspect out/prod-master.iso
-  kiln inspect --check --json out/prod-master.iso")]
+  kiln inspect --check --json out/prod-master.iso
+  kiln inspect --sbom out/prod-master.iso > prod-master.spdx.json")]
 pub struct Args {
     /// The medium: an ISO image, kiln's or a vendor's; or an archive of
     /// container images
@@ -25,6 +27,9 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Print the bill of materials of a medium that kiln made, as SPDX 2.3 in JSON
+    #[arg(long, conflicts_with_all = ["check", "json"])]
+    pub sbom: bool,
 }
 
 /// Prints what the medium is. With `--check` a medium that does not verify is an error of class input.
@@ -34,6 +39,11 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     if !file.metadata().at("reading", &args.file)?.is_file() {
         return Err(Error::input(format!("{name} is no file"))
             .hint("give an ISO image or an archive of container images, not a folder or a device"));
+    }
+    if args.sbom {
+        let bill = sbom::read(&file, report).map_err(|error| error.context(text::printable(&name)))?;
+        report.data(&text::json(&spdx::document(&bill))?);
+        return Ok(());
     }
     if tar::index::is_tar(&file.read_vec_at(0, 512).unwrap_or_default()) {
         let archive = oci::read::open(&file).map_err(|error| error.context(text::printable(&name)))?;

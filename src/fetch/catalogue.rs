@@ -29,6 +29,8 @@ pub struct Component {
     pub follows_kubernetes: bool,
     /// Whether a cluster can do without.
     pub optional: bool,
+    /// Its licence as an SPDX expression (SPDX 2.3, annex D), as far as it is known.
+    pub license: Option<String>,
     /// The runtime that needs it; `None` when every cluster does.
     pub runtime: Option<Runtime>,
     /// Its files, by name.
@@ -108,6 +110,7 @@ struct RawComponent {
     follows: Option<Follows>,
     #[serde(default)]
     optional: bool,
+    license: Option<String>,
     runtime: Option<RawRuntime>,
     files: BTreeMap<String, RawFile>,
     #[serde(default)]
@@ -241,6 +244,12 @@ impl FileRule {
 
 fn check(name: &str, raw: RawComponent) -> Result<Component, String> {
     check_name(name)?;
+    if let Some(bad) = raw.license.as_ref().filter(|license| !is_license(license)) {
+        return Err(format!(
+            "`{}` is no SPDX expression of a licence, as \"Apache-2.0 AND MIT\"",
+            bad.escape_debug()
+        ));
+    }
     let mut files = BTreeMap::new();
     for (file, rule) in raw.files {
         check_name(&file)?;
@@ -270,12 +279,19 @@ fn check(name: &str, raw: RawComponent) -> Result<Component, String> {
         sources: raw.source.into_iter().map(Source::check).collect::<Result<_, _>>()?,
         follows_kubernetes: raw.follows.is_some(),
         optional: raw.optional,
+        license: raw.license,
         runtime: raw.runtime.map(|runtime| match runtime {
             RawRuntime::Containerd => Runtime::Containerd,
             RawRuntime::Docker => Runtime::Docker,
         }),
         files,
     })
+}
+
+/// Whether a text has the characters of an SPDX expression: identifiers, operators, parentheses.
+fn is_license(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | ' ' | '(' | ')');
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '(') && text.chars().all(part)
 }
 
 /// Names become parts of paths, so they are plain: letters, digits, `.`, `_`, `+`, `-`, no point in front.

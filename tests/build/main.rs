@@ -19,4 +19,5 @@ mod output;
 mod project;
 mod refused;
 mod same;
+mod sbom;
 mod secrets;

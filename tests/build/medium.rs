@@ -50,6 +50,7 @@ fn the_manifest_tells_every_file() {
         "/kiln/nodes/k8s-master1.tar",
         "/kiln/nodes/k8s-master2.tar",
         "/kiln/nodes/k8s-master3.tar",
+        "/kiln/parts.json",
         "/ks.cfg",
     ];
     assert!(files.keys().eq(expected), "{files:?}");
@@ -90,5 +91,5 @@ fn the_program_on_the_medium_runs_and_verifies_it() {
     let mut command = Command::new(media.join("kiln/kiln"));
     command.env_clear().args(["node", "verify", "--json", "--media"]).arg(&media);
     let told: Value = serde_json::from_str(&bases::run(&mut command)).unwrap();
-    assert!(told.to_string().contains("\"files\":5"), "{told}");
+    assert!(told.to_string().contains("\"files\":6"), "{told}");
 }

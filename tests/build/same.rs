@@ -12,6 +12,7 @@ use kiln::image::base;
 use kiln::node::images::ImageList;
 use kiln::payload::{self, Extra, PayloadInput};
 use kiln::pki::Pki;
+use kiln::sbom::Parts;
 use kiln::tree::{Entry, NodePath};
 use kiln::{cluster, kickstart, plan};
 use time::{Duration, OffsetDateTime};
@@ -141,6 +142,14 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
         let list = Entry::file(0o644, Blob::bytes(list), "images");
         common.insert(NodePath::new("/opt/kiln/images.json").unwrap(), list).unwrap();
     }
+    let held = archives::held(&images, cluster.runtime).unwrap();
+    let parts = Parts::of(&Catalogue::load(&assets).unwrap(), &lock, cluster, role, &held).to_json().unwrap();
+    let parts = Extra {
+        origin: "parts".into(),
+        path: kiln::sbom::parts::PATH.into(),
+        mode: 0o644,
+        content: Blob::bytes(parts),
+    };
     let extra = images.into_iter().map(|archive| Extra {
         origin: archive.file.clone(),
         path: payload::image_path(&archive.file),
@@ -166,7 +175,7 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
         kernel_args: &plan.kernel_args,
         base: base::look(&dir.join("base.iso")).unwrap().fingerprint,
         pools: &BTreeMap::new(),
-        extra: extra.collect(),
+        extra: std::iter::once(parts).chain(extra).collect(),
     });
     let payload = payload.unwrap();
     let files = payload.files.iter().map(|file| (file.path.clone(), file.content.len())).collect();

@@ -37,7 +37,7 @@ pub fn iso(bytes: &[u8]) {
     }
 }
 
-/// All that `kiln inspect` does: El Torito, MBR and GPT, the EFI image, the manifest, and what is printed of it.
+/// All that `kiln inspect` does: El Torito, MBR and GPT, the EFI image, the manifest, what is printed of it, the bill of materials.
 pub fn inspect(bytes: &[u8]) {
     let source = bytes.to_vec();
     let Ok(mut found) = kiln::image::inspect::inspect(&source) else { return };
@@ -45,6 +45,9 @@ pub fn inspect(bytes: &[u8]) {
     let shown = kiln::image::inspect::text::text(&found, "fuzz");
     assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "control characters reach the terminal");
     kiln::image::inspect::text::json(&found).expect("JSON can be written");
+    if let Ok(bill) = kiln::image::inspect::sbom::read(&source, &kiln::progress::Silent) {
+        let _ = kiln::sbom::spdx::document(&bill);
+    }
 }
 
 /// The cluster file.

@@ -7,6 +7,7 @@ pub mod boot;
 pub mod check;
 pub mod container;
 pub mod payload;
+pub mod sbom;
 pub mod text;
 
 use serde::Serialize;

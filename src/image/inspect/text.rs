@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::payload::KilnMedium;
 use super::{Inspection, Menu};
 use crate::error::{Error, Result};
@@ -20,7 +22,7 @@ fn is_steering(c: char) -> bool {
 }
 
 /// JSON, indented, with a line break at its end.
-pub fn json(found: &Inspection) -> Result<String> {
+pub fn json(found: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(found);
     let text = text.map_err(|error| Error::internal("writing JSON").because(error))?;
     let mut out = String::with_capacity(text.len() + 1);
