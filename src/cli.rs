@@ -41,12 +41,16 @@ pub enum Command {
     Image(command::image::Args),
     /// Make, renew and show the certificates in pki/
     Pki(command::pki::Args),
+    /// Make the keys that media are signed with
+    Key(command::key::Args),
     /// Run on a machine: check the medium, prepare and place what the node gets
     Node(command::node::Args),
     /// Build the install medium of one role
     Build(command::build::Args),
     /// Boot a medium in QEMU and judge it
     Boot(command::boot::Args),
+    /// Verify the signature of a medium, and that it is whole
+    Verify(command::verify::Args),
     /// Show how the running cluster is: nodes, workloads, requests, what ends
     Watch(command::watch::Args),
     /// Print what is generated from the program itself: man pages, completions, schema

@@ -35,6 +35,7 @@ pub mod plan;
 pub mod profile;
 pub mod render;
 pub mod sbom;
+pub mod sign;
 
 // What tries a medium out.
 pub mod boot;

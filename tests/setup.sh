@@ -19,6 +19,7 @@ debian=(
   mmdebstrap systemd-container iproute2 nftables tcpdump                  # lab
   nginx-light libnginx-mod-stream keepalived chrony firewalld systemd containerd etcd-server etcd-client # rendered configuration is read by them
   skopeo umoci docker.io docker-registry                                      # oracles for images, beside containerd
+  minisign                                                                # oracle for signatures
 )
 # Debian 12 has the client of docker in docker.io, later releases do not.
 debian_after_12=(docker-cli)
@@ -31,7 +32,7 @@ el=(
   /usr/bin/{gcc,make,git,curl,file,python3}
   /usr/bin/{xorriso,xorrisofs,genisoimage,isoinfo,checkisomd5,implantisomd5,7z,mcopy,openssl,shellcheck,jq,rsync,zstd,xz,cpio}
   /usr/sbin/{mkfs.vfat,sgdisk,mkfs.xfs,depmod,nginx,keepalived}
-  /usr/bin/{isohybrid,grub2-mkimage,grub2-script-check,mksquashfs,createrepo_c,rpmbuild,qemu-img,skopeo,ar}
+  /usr/bin/{isohybrid,grub2-mkimage,grub2-script-check,mksquashfs,createrepo_c,rpmbuild,qemu-img,skopeo,ar,minisign}
   /usr/libexec/qemu-kvm /usr/sbin/chronyd
 )
 # Of these, what `make build` and `make demo` cannot do without.

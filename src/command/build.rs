@@ -10,7 +10,7 @@ use crate::assets::Assets;
 use crate::blob::Blob;
 use crate::cluster::Loaded;
 use crate::cluster::types::{HostName, Role};
-use crate::command::ClusterArg;
+use crate::command::{ClusterArg, key};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::fetch::archives::{self, Archive};
@@ -19,6 +19,7 @@ use crate::fetch::catalogue::Catalogue;
 use crate::fetch::images::Images;
 use crate::fetch::lock::Lock;
 use crate::image::base;
+use crate::image::inspect::text::printable;
 use crate::image::iso::{self, Built, Remaster};
 use crate::image::label::VolumeLabel;
 use crate::image::menu::MenuSpec;
@@ -29,6 +30,7 @@ use crate::plan::{self, RolePlan};
 use crate::progress::Progress;
 use crate::report::{Report, human_size};
 use crate::sbom::{self, Parts};
+use crate::sign::{self, SecretKey};
 use crate::tree::{Entry, NodePath, Tree};
 use crate::{airgap, fetch, kickstart, node};
 
@@ -40,7 +42,8 @@ const MENU_TIMEOUT: u16 = 5;
 #[command(after_help = "Examples:
   kiln build --profile master
   kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso
-  kiln build --profile master --reinstall k8s-master2")]
+  kiln build --profile master --reinstall k8s-master2
+  kiln build --profile lb --sign ops.key")]
 pub struct Args {
     /// Role to build a medium for
     #[arg(long, short, value_enum)]
@@ -57,6 +60,9 @@ pub struct Args {
     /// Statically linked kiln to put on the medium; this program if not given
     #[arg(long, value_name = "FILE")]
     pub kiln: Option<PathBuf>,
+    /// Sign the medium with this secret key; OUTPUT.minisig is the signature
+    #[arg(long, value_name = "KEYFILE")]
+    pub sign: Option<PathBuf>,
     /// Replace an output even if kiln did not make it
     #[arg(long)]
     pub force: bool,
@@ -83,6 +89,9 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let output = output_path(args, &loaded);
     iso::check_output(&base, &output, args.force)?;
     check_place(args, &loaded, &output)?;
+    let signature = sign::beside(&output);
+    let key = args.sign.as_deref().map(|file| SecretKey::load(file, &|| key::password(file))).transpose()?;
+    key.iter().try_for_each(|_| sign::check_place(&signature))?;
     let payload = assemble(args, &loaded, &assets, &lock, &plan, fingerprint, report)?;
     if args.output.is_none() {
         let out = loaded.dir.join("out");
@@ -97,7 +106,25 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     };
     let build_id = payload.build_id;
     let built = iso::remaster(&request, payload.files, report)?;
+    match &key {
+        Some(key) => signed(key, &output, &signature, &build_id.to_string(), report)?,
+        None if signature.exists() => report.warn(&format!(
+            "{} is of the medium that was there before; --sign makes a new one",
+            signature.display()
+        )),
+        None => {}
+    }
     tell(args, report, &output, &request, &build_id.to_string(), &built);
+    Ok(())
+}
+
+/// Signs a finished medium.
+fn signed(key: &SecretKey, output: &Path, signature: &Path, build_id: &str, report: &Report) -> Result<()> {
+    report.step("signing the medium");
+    let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let comment = format!("file:{} build:{build_id}", printable(&name));
+    sign::put(signature, &key.sign(output, &comment, report)?)?;
+    report.note(&format!("signed {} with key {}", signature.display(), key.id()));
     Ok(())
 }
 
@@ -259,7 +286,7 @@ fn check_place(args: &Args, loaded: &Loaded, output: &Path) -> Result<()> {
     }
     let Ok(there) = output.canonicalize() else { return Ok(()) };
     let own = [args.cluster.cluster.clone(), loaded.dir.join("kiln.lock"), loaded.dir.join("pki")];
-    let inputs = own.iter().chain(&loaded.cluster.components.dir).chain(&args.kiln);
+    let inputs = own.iter().chain(&loaded.cluster.components.dir).chain(&args.kiln).chain(&args.sign);
     for input in inputs.filter_map(|path| path.canonicalize().ok()) {
         if there.starts_with(&input) {
             return Err(Error::input(format!("{} is what media are built from", output.display()))
@@ -279,6 +306,7 @@ fn tell(args: &Args, report: &Report, output: &Path, request: &Remaster, build_i
             "build_id": build_id,
             "profile": args.profile.as_str(),
             "reflinked": built.reflinked,
+            "signature": args.sign.as_ref().map(|_| sign::beside(output)),
         });
         report.data(&format!("{result}\n"));
         return;

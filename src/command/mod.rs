@@ -13,12 +13,14 @@ pub mod images;
 pub mod init;
 pub mod inspect;
 pub mod install;
+pub mod key;
 pub mod kube;
 pub mod node;
 pub mod pki;
 pub mod plan;
 pub mod routes;
 pub mod schema;
+pub mod verify;
 pub mod watch;
 
 use std::path::PathBuf;
@@ -57,10 +59,12 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Image(args) => image::run(args, report),
         Command::Init(args) => init::run(args, report),
         Command::Inspect(args) => inspect::run(args, report),
+        Command::Key(args) => key::run(args, report),
         Command::Node(args) => node::run(args, report),
         Command::Pki(args) => pki::run(args, report),
         Command::Plan(args) => plan::run(args, report),
         Command::Schema(args) => schema::run(args, report),
+        Command::Verify(args) => verify::run(args, report),
         Command::Watch(args) => watch::run(args, report),
     }
 }

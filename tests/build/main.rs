@@ -21,3 +21,4 @@ mod refused;
 mod same;
 mod sbom;
 mod secrets;
+mod signed;
