@@ -11,4 +11,6 @@ pub mod mbr;
 pub mod md5;
 pub mod oci;
 pub mod read_at;
+pub mod repodata;
+pub mod rpm;
 pub mod tar;

@@ -186,6 +186,16 @@ fn fetched() {
 }
 
 #[test]
+fn rpm() {
+    fuzz(targets::rpm, &corpus(&["tests/fuzz/corpus/rpm"]));
+}
+
+#[test]
+fn repodata() {
+    fuzz(targets::repodata, &corpus(&["tests/fuzz/corpus/repodata"]));
+}
+
+#[test]
 fn wire() {
     fuzz(targets::wire, &corpus(&["tests/fuzz/corpus/wire"]));
 }

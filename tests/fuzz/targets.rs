@@ -8,6 +8,8 @@ use std::path::Path;
 use kiln::format::fat::{Fat, rebuild};
 use kiln::format::iso9660::read::Iso;
 use kiln::format::oci;
+use kiln::format::repodata::{self, Files, Limits, Listed, Repository};
+use kiln::format::rpm;
 use kiln::format::tar;
 use kiln::image::menu::{GrubFlavor, MenuSpec, SerialConsole, grub, isolinux};
 use kiln::payload::manifest::Manifest;
@@ -108,6 +110,66 @@ pub fn oci(bytes: &[u8]) {
     for loader in [oci::read::Loader::Containerd, oci::read::Loader::Docker] {
         let _ = (archive.names(loader), archive.fault(loader));
     }
+}
+
+/// A repository of one document, which is every kind of document at once.
+struct OneDocument<'a> {
+    repomd: Vec<u8>,
+    document: &'a [u8],
+}
+
+impl Files for OneDocument<'_> {
+    fn open(&self, path: &str) -> kiln::error::Result<Option<(Box<dyn Read + '_>, u64)>> {
+        let bytes = if path == repodata::REPOMD { &self.repomd[..] } else { self.document };
+        Ok(Some((Box::new(bytes), bytes.len() as u64)))
+    }
+}
+
+fn read_repository(repomd: Vec<u8>, document: &[u8]) {
+    let files = OneDocument { repomd, document };
+    let limits = Limits { window: 1 << 20, ratio: 20, ..Limits::default() };
+    let Ok(Some(repository)) = Repository::open(&files, limits) else { return };
+    let _ = repository.packages(&mut |offered| {
+        assert!(!offered.package.name.is_empty());
+        Ok(())
+    });
+    let _ = (repository.filelists(&|_| true, &mut |_| Ok(())), repository.comps());
+}
+
+/// The readers of repodata: the bytes as `repomd.xml`, and as a document whose checksum is right, or nearly every mutation would
+/// end there.
+pub fn repodata(bytes: &[u8]) {
+    read_repository(bytes.to_vec(), bytes);
+    let digest = kiln::digest::Sha256::of(bytes);
+    let entry = |kind: &str| {
+        format!(
+            "<data type=\"{kind}\"><checksum type=\"sha256\">{digest}</checksum><location href=\"d\"/></data>"
+        )
+    };
+    let entries = ["primary", "filelists", "group"].map(entry).concat();
+    read_repository(format!("<repomd>{entries}</repomd>").into_bytes(), bytes);
+}
+
+/// The reader of packages; what is written of one must be read again, and say the same.
+pub fn rpm(bytes: &[u8]) {
+    let Ok(found) = rpm::read::open(&bytes) else { return };
+    let _ = rpm::read::verify(&bytes, &found);
+    let name = found.package.name.clone();
+    let listed = Listed { file: "a.rpm".into(), sha256: kiln::digest::Sha256::of(bytes), rpm: found };
+    let written = repodata::write(&[listed]).expect("repodata can be written");
+    struct Written(BTreeMap<String, Vec<u8>>);
+    impl Files for Written {
+        fn open(&self, path: &str) -> kiln::error::Result<Option<(Box<dyn Read + '_>, u64)>> {
+            Ok(self.0.get(path).map(|bytes| (Box::new(&bytes[..]) as Box<dyn Read>, bytes.len() as u64)))
+        }
+    }
+    let written = Written(written);
+    let repository = Repository::open(&written, Limits::default()).expect("it is read").expect("it is there");
+    // A package may say what no reader takes: a dependency without a name, a path that is longer than any.
+    let _ = repository.packages(&mut |offered| {
+        assert_eq!(offered.package.name, name);
+        Ok(())
+    });
 }
 
 /// Frames of the segment: any bytes are borne, and what is read as ARP or VRRP holds what it must.
