@@ -29,6 +29,7 @@ pub mod fetch;
 pub mod image;
 pub mod kickstart;
 pub mod node;
+pub mod packages;
 pub mod payload;
 pub mod pki;
 pub mod plan;

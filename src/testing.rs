@@ -56,7 +56,7 @@ pub(crate) fn cluster() -> Cluster {
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/12".parse().unwrap(),
         vip: [192, 168, 31, 88].into(),
-        base: Base { release: "centos-stream-9".parse().unwrap(), iso: None, image: None },
+        base: Base { release: "centos-stream-9".parse().unwrap(), iso: None, image: None, rpms: vec![] },
         access: Access { ssh_keys: vec![SSH_KEY.parse().unwrap()], root_password_hash: None },
         network: Network {
             subnet: "192.168.31.0/24".parse().unwrap(),

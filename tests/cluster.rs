@@ -91,6 +91,13 @@ fn single_values() {
         error(CidrSize, "10.244.0.0/16", "10.244.0.0/25", "cluster.pod_cidr", "/25"),
         error(CidrSize, "10.244.0.0/16", "10.244.0.0/22", "cluster.pod_cidr", "/22"),
         error(BadPath, "\"CentOS-Stream-9-latest-x86_64-dvd1.iso\"", "\"\"", "base.iso", "iso"),
+        error(
+            BadPath,
+            "\"CentOS-Stream-9-latest-x86_64-dvd1.iso\"",
+            "\"x.iso\"\nrpms = [\"a\", \"\"]",
+            "base.rpms[1]",
+            "rpms",
+        ),
         error(BadPath, "dir = \"components\"", "dir = \"a\\u0000b\"", "components.dir", "dir"),
         error(
             BadImage,
@@ -130,6 +137,13 @@ fn single_values() {
             "ssh_keys = [\"-----BEGIN OPENSSH PRIVATE KEY-----\"]",
             "access.ssh_keys[0]",
             "",
+        ),
+        warning(
+            Duplicate,
+            "\"CentOS-Stream-9-latest-x86_64-dvd1.iso\"",
+            "\"x.iso\"\nrpms = [\"a\", \"a\"]",
+            "base.rpms[1]",
+            "rpms",
         ),
         warning(
             Duplicate,

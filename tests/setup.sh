@@ -15,6 +15,7 @@ debian=(
   isolinux syslinux-common syslinux-utils grub-common grub-pc-bin         # stand-in media: loaders
   grub-efi-amd64-bin grub-efi-amd64-signed shim-signed                    # stand-in media: signed loaders
   squashfs-tools busybox-static createrepo-c kmod rpm                     # stand-in media: installer
+  dnf dnf-plugins-core                                                    # oracles for repositories
   qemu-system-x86 qemu-utils ovmf                                         # boots
   mmdebstrap systemd-container iproute2 nftables tcpdump                  # lab
   nginx-light libnginx-mod-stream keepalived chrony firewalld systemd containerd etcd-server etcd-client # rendered configuration is read by them
@@ -32,7 +33,7 @@ el=(
   /usr/bin/{gcc,make,git,curl,file,python3}
   /usr/bin/{xorriso,xorrisofs,genisoimage,isoinfo,checkisomd5,implantisomd5,7z,mcopy,openssl,shellcheck,jq,rsync,zstd,xz,cpio}
   /usr/sbin/{mkfs.vfat,sgdisk,mkfs.xfs,depmod,nginx,keepalived}
-  /usr/bin/{isohybrid,grub2-mkimage,grub2-script-check,mksquashfs,createrepo_c,rpmbuild,qemu-img,skopeo,ar,minisign}
+  /usr/bin/{isohybrid,grub2-mkimage,grub2-script-check,mksquashfs,createrepo_c,mergerepo_c,rpmbuild,dnf,qemu-img,skopeo,ar,minisign}
   /usr/libexec/qemu-kvm /usr/sbin/chronyd
 )
 # Of these, what `make build` and `make demo` cannot do without.

@@ -219,6 +219,8 @@ pub struct Base {
     pub iso: Option<PathBuf>,
     /// Cloud image.
     pub image: Option<PathBuf>,
+    /// Folders of packages that media carry besides those of the vendor.
+    pub rpms: Vec<PathBuf>,
 }
 
 /// Who may log in. Root is locked unless a key or a hash is given.

@@ -110,6 +110,10 @@ pub(super) struct BaseTable {
     /// Cloud image of the vendor.
     #[schemars(with = "Option<String>")]
     pub image: Text,
+    /// Folders of packages (`*.rpm`) that media carry besides the vendor's, for profiles to ask for.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = 16))]
+    pub rpms: Texts,
 }
 
 /// Who may log in. Root is locked unless a key or a hash is given; there is no default password.

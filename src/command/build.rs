@@ -32,7 +32,7 @@ use crate::report::{Report, human_size};
 use crate::sbom::{self, Parts};
 use crate::sign::{self, SecretKey};
 use crate::tree::{Entry, NodePath, Tree};
-use crate::{airgap, fetch, kickstart, node};
+use crate::{airgap, fetch, kickstart, node, packages};
 
 /// Seconds that a boot menu waits before it installs.
 const MENU_TIMEOUT: u16 = 5;
@@ -85,6 +85,8 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let versions = plan::versions(&lock);
     let plan = plan::plan(&loaded.cluster, &assets, args.profile, &versions)?;
     let fingerprint = base::look(&base)?.fingerprint;
+    report.step("resolving packages");
+    let added = packages::check(&base, &loaded.cluster, &plan)?;
     // All that can be refused is refused before keys are made.
     let output = output_path(args, &loaded);
     iso::check_output(&base, &output, args.force)?;
@@ -92,7 +94,8 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let signature = sign::beside(&output);
     let key = args.sign.as_deref().map(|file| SecretKey::load(file, &|| key::password(file))).transpose()?;
     key.iter().try_for_each(|_| sign::check_place(&signature))?;
-    let payload = assemble(args, &loaded, &assets, &lock, &plan, fingerprint, report)?;
+    let extra = packages::medium_files(&added)?;
+    let payload = assemble(args, &loaded, &assets, &lock, &plan, (fingerprint, extra), report)?;
     if args.output.is_none() {
         let out = loaded.dir.join("out");
         std::fs::create_dir_all(&out).at("making the folder", &out)?;
@@ -135,7 +138,7 @@ fn assemble(
     assets: &Assets,
     lock: &Lock,
     plan: &RolePlan,
-    base: Sha256,
+    (base, added): (Sha256, Vec<Extra>),
     report: &Report,
 ) -> Result<Payload> {
     let cluster = &loaded.cluster;
@@ -177,7 +180,7 @@ fn assemble(
         kernel_args: &plan.kernel_args,
         base,
         pools: &pools,
-        extra: std::iter::once(parts).chain(images.into_iter().map(image_file)).collect(),
+        extra: std::iter::once(parts).chain(images.into_iter().map(image_file)).chain(added).collect(),
     })
 }
 
@@ -286,7 +289,8 @@ fn check_place(args: &Args, loaded: &Loaded, output: &Path) -> Result<()> {
     }
     let Ok(there) = output.canonicalize() else { return Ok(()) };
     let own = [args.cluster.cluster.clone(), loaded.dir.join("kiln.lock"), loaded.dir.join("pki")];
-    let inputs = own.iter().chain(&loaded.cluster.components.dir).chain(&args.kiln).chain(&args.sign);
+    let folders = loaded.cluster.components.dir.iter().chain(&loaded.cluster.base.rpms);
+    let inputs = own.iter().chain(folders).chain(&args.kiln).chain(&args.sign);
     for input in inputs.filter_map(|path| path.canonicalize().ok()) {
         if there.starts_with(&input) {
             return Err(Error::input(format!("{} is what media are built from", output.display()))

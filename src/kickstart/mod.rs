@@ -9,15 +9,17 @@ mod model;
 use crate::profile::PortLabel;
 pub use crate::profile::Selinux;
 pub use el::El;
+use model::CORE;
 pub use model::{Command, Firewall, Kickstart, RootPassword, Stage, Word};
 
 use serde::Serialize;
 
 use crate::assets::Assets;
 use crate::cluster::Cluster;
-use crate::cluster::types::{HostName, Role};
+use crate::cluster::types::{HostName, Release, Role};
 use crate::error::{Context, Error, Result};
 use crate::image::label::VolumeLabel;
+use crate::packages;
 use crate::plan::RolePlan;
 use crate::render;
 
@@ -26,6 +28,9 @@ pub const HOLD_MINUTES: u32 = 10;
 
 /// Files that `kiln node prepare` makes and the kickstart includes.
 const INCLUDES: [&str; 2] = ["/tmp/kiln/disk.ks", "/tmp/kiln/network.ks"];
+
+/// Where the installer mounts the medium, on all releases.
+const MEDIUM: &str = "/run/install/repo";
 
 /// Scripts by stage, in the order in which they stand in the file.
 const SCRIPTS: [(Stage, &str); 6] = [
@@ -94,11 +99,20 @@ pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &
     Ok(build(&request, &|name| assets.text(name))?.to_string())
 }
 
+/// What the kickstart of a release asks for besides the packages of the profile: the smallest environment, and its core.
+pub fn groups(release: Release) -> Result<[&'static str; 2]> {
+    Ok([el_of(release)?.environment(), CORE])
+}
+
+fn el_of(release: Release) -> Result<El> {
+    El::of(release.el).ok_or_else(|| Error::internal(format!("no kickstart for {release}")))
+}
+
 /// Makes the kickstart. `template` gives a script's template by its path.
 pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -> Result<Kickstart> {
     let Request { cluster, role, label, .. } = *request;
     let release = cluster.base.release;
-    let el = El::of(release.el).ok_or_else(|| Error::internal(format!("no kickstart for {release}")))?;
+    let el = el_of(release)?;
     let title = format!(
         "{label}: made by kiln for nodes of profile {role} of cluster {}, on {release}",
         cluster.name
@@ -118,7 +132,13 @@ pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -
 
 fn commands(request: &Request<'_>, el: El) -> Result<Vec<Command>> {
     let cluster = request.cluster;
-    let mut list = vec![Command::Cdrom, Command::Unattended];
+    let mut list = vec![Command::Cdrom];
+    if !cluster.base.rpms.is_empty() {
+        let name = Word::new("repository", packages::REPOSITORY)?;
+        let folder = Word::new("path", &format!("{MEDIUM}{}", packages::FOLDER))?;
+        list.push(Command::Repository { name, folder });
+    }
+    list.push(Command::Unattended);
     let has = |name: &str| request.packages.iter().any(|package| package == name);
     if el.has_modules() && has("container-selinux") {
         let (name, stream) = (Word::new("module", "container-tools")?, Word::new("stream", "rhel8")?);

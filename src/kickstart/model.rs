@@ -8,6 +8,9 @@ use crate::cluster::types::{PasswordHash, SshKey};
 use crate::error::{Error, Result};
 use crate::profile::Selinux;
 
+/// The group that every system has.
+pub(super) const CORE: &str = "@core";
+
 /// A word of a kickstart line: printable ASCII without blanks, quotes, `\`, `#` or `$`, so that neither the kickstart's
 /// lexer nor a shell sees more in it than the word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +65,13 @@ pub enum Firewall {
 pub enum Command {
     /// Packages come from the medium that booted.
     Cdrom,
+    /// More packages, from a folder of the medium. They win over the same ones of the vendor.
+    Repository {
+        /// Name; none that Anaconda gives itself.
+        name: Word,
+        /// Folder with repodata, as the installer sees it.
+        folder: Word,
+    },
     /// No person is there.
     Unattended,
     /// A stream of a module (EL 8).
@@ -110,7 +120,12 @@ impl Command {
             Command::Firewall(_) => "the firewall",
             Command::NoQuestions => "the questions at first boot",
             Command::Reboot => "what comes after the installation",
-            Command::Module { .. } | Command::RootKey(_) | Command::Include(_) => return None,
+            Command::Repository { .. }
+            | Command::Module { .. }
+            | Command::RootKey(_)
+            | Command::Include(_) => {
+                return None;
+            }
         })
     }
 
@@ -121,6 +136,9 @@ impl Command {
                     writeln!(out, "{line}")?;
                 }
                 writeln!(out, "cdrom")
+            }
+            Command::Repository { name, folder } => {
+                writeln!(out, "repo --name={name} --baseurl=file://{folder} --cost=1")
             }
             Command::Unattended => writeln!(out, "{}", el.mode_line()),
             Command::Module { name, stream } => writeln!(out, "module --name={name} --stream={stream}"),
@@ -265,7 +283,8 @@ impl Kickstart {
     fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "#version=RHEL{}\n# {}", self.el.major(), self.title)?;
         self.commands.iter().try_for_each(|command| command.write(self.el, out))?;
-        writeln!(out, "\n%packages {}\n{}\n@core", self.el.packages_options(), self.el.environment())?;
+        let (options, environment) = (self.el.packages_options(), self.el.environment());
+        writeln!(out, "\n%packages {options}\n{environment}\n{CORE}")?;
         self.packages.iter().try_for_each(|package| writeln!(out, "{package}"))?;
         // Wireless firmware is of no use to a node, and large.
         writeln!(out, "-iwl*-firmware\n%end\n\n%addon com_redhat_kdump --disable\n%end")?;

@@ -66,6 +66,10 @@ fn pykickstart_takes_every_release() {
             locked.network.ntp.clear();
             let mut open = on(release);
             open.access.root_password_hash = Some(format!("$6$salt${}", "a".repeat(86)).parse().unwrap());
+            open.base.rpms = vec!["rpms".into()];
+            let repository = "\nrepo --name=kiln --baseurl=file:///run/install/repo/kiln/rpms --cost=1\n";
+            assert!(build_for(&open).unwrap().to_string().contains(repository));
+            assert!(!build_for(&locked).unwrap().to_string().contains("\nrepo "));
             for cluster in [on(release), locked, open] {
                 let file = dir.path().join(format!("{}.ks", files.len()));
                 std::fs::write(&file, build_for(&cluster).unwrap().to_string()).unwrap();

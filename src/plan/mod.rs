@@ -48,6 +48,8 @@ pub struct RolePlan {
     pub nodes: BTreeMap<HostName, NodePlan>,
     /// Packages of the base to install.
     pub packages: Vec<String>,
+    /// The files of `profiles/` that name each of them.
+    pub asked_by: BTreeMap<String, Vec<String>>,
     /// Components whose programs the nodes run.
     pub components: Vec<String>,
     /// Units to enable on all nodes of the role.
@@ -89,7 +91,8 @@ pub fn plan(cluster: &Cluster, assets: &Assets, role: Role, versions: &Versions)
     // Members of a pool run no etcd, so a role with pools never has it in common.
     let all_etcd = !pools && nodes.iter().all(|node| node.etcd);
     let any_etcd = nodes.iter().any(|node| node.etcd);
-    let wide = profile.resolve(&Facts::of(cluster, any_etcd));
+    let facts = Facts::of(cluster, any_etcd);
+    let (wide, asked_by) = (profile.resolve(&facts), profile.packages_by_file(&facts));
     let base = profile.resolve(&Facts::of(cluster, all_etcd));
     let images = Images::load(assets)?.by_purpose(cluster);
     let data = Data::new(cluster, role, &wide, versions).with_images(images);
@@ -118,7 +121,8 @@ pub fn plan(cluster: &Cluster, assets: &Assets, role: Role, versions: &Versions)
         }
         plans.insert(node.name.clone(), own);
     }
-    Ok(assemble(cluster, profile, wide, base.units, common, plans))
+    let plan = assemble(cluster, profile, wide, base.units, common, plans);
+    Ok(RolePlan { asked_by, ..plan })
 }
 
 fn assemble(
@@ -143,6 +147,7 @@ fn assemble(
         common,
         nodes,
         packages,
+        asked_by: BTreeMap::new(),
         components: wide.components,
         units,
         kernel_args,

@@ -88,6 +88,9 @@ struct When {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Raw {
+    /// Path below the assets, for messages.
+    #[serde(skip)]
+    path: String,
     /// Other files of `profiles/`, by name, that come first. They include nothing themselves.
     include: Vec<String>,
     selinux: Option<Selinux>,
@@ -114,6 +117,21 @@ impl Profile {
             part.when.iter().filter(|when| when.is.holds(facts)).for_each(|when| section.add(&when.add));
         }
         section
+    }
+
+    /// Each package that the profile adds when these are the facts, with the files that name it.
+    pub fn packages_by_file(&self, facts: &Facts) -> BTreeMap<String, Vec<String>> {
+        let mut by: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for part in &self.parts {
+            let conditional = part.when.iter().filter(|when| when.is.holds(facts)).map(|when| &when.add);
+            for package in std::iter::once(&part.add).chain(conditional).flat_map(|add| &add.packages) {
+                let files = by.entry(package.clone()).or_default();
+                if !files.contains(&part.path) {
+                    files.push(part.path.clone());
+                }
+            }
+        }
+        by
     }
 }
 
@@ -143,7 +161,7 @@ pub fn load(assets: &Assets, role: Role) -> Result<Profile> {
 
 fn read(assets: &Assets, path: &str) -> Result<Raw> {
     let text = assets.text(path)?;
-    let raw: Raw = toml::from_str(&text).map_err(|error| {
+    let mut raw: Raw = toml::from_str(&text).map_err(|error| {
         Error::diagnostics(
             format!("the profile {path} cannot be used"),
             vec![Diagnostic {
@@ -162,6 +180,7 @@ fn read(assets: &Assets, path: &str) -> Result<Raw> {
         Error::input(format!("{}: {fault}", assets.origin(path).display()))
             .hint("docs/profiles.md lists all keys")
     })?;
+    raw.path = path.to_owned();
     Ok(raw)
 }
 
@@ -226,6 +245,12 @@ mod tests {
         assert!(!has(facts()));
         assert!(has(Facts { el: 7, minor: 20, ..facts() }));
         assert!(!has(Facts { el: 7, minor: 21, ..facts() }));
+        let by = profile.packages_by_file(&Facts { el: 7, minor: 20, ..facts() });
+        assert_eq!(
+            (&by["ntp"][..], &by["chrony"][..]),
+            (&["profiles/lb.toml".to_owned()][..], &["profiles/common.toml".to_owned()][..])
+        );
+        assert!(!profile.packages_by_file(&facts()).contains_key("ntp"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod airgap;
 mod cut;
 mod medium;
 mod output;
+mod packages;
 mod project;
 mod refused;
 mod same;

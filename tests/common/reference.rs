@@ -21,7 +21,7 @@ pub fn reference_cluster() -> Cluster {
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/12".parse().unwrap(),
         vip: Ipv4Addr::new(192, 168, 31, 88),
-        base: Base { release: "centos-stream-9".parse().unwrap(), iso: None, image: None },
+        base: Base { release: "centos-stream-9".parse().unwrap(), iso: None, image: None, rpms: vec![] },
         access: Access::default(),
         network: Network {
             subnet: "192.168.31.0/24".parse().unwrap(),

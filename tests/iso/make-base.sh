@@ -19,8 +19,37 @@ printf '[general]\narch = x86_64\nfamily = CentOS Stream\nversion = %s\n[stage2]
 pattern 70000 1 >"$t/images/pxeboot/vmlinuz"
 pattern 90001 2 >"$t/images/pxeboot/initrd.img"
 pattern 500000 3 >"$t/images/install.img"
-pattern 3000 4 >"$t/repodata/primary.xml.gz"
-echo '<repomd/>' >"$t/repodata/repomd.xml"
+# A repository of names: what kiln's profiles ask for on any release, and nothing that is needed besides.
+names='chrony conntrack-tools curl ebtables ethtool firewalld iproute ipset iptables iptables-nft ipvsadm keepalived
+    kernel-modules-extra nftables nginx nginx-mod-stream openssh-server policycoreutils-python policycoreutils-python-utils
+    socat tar'
+{
+    echo '<?xml version="1.0" encoding="UTF-8"?>'
+    echo '<metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm">'
+    for name in $names; do
+        echo "<package type=\"rpm\"><name>$name</name><arch>x86_64</arch><version epoch=\"0\" ver=\"1\" rel=\"1\"/>"
+        echo "<checksum type=\"sha256\" pkgid=\"YES\">$name</checksum><location href=\"Packages/$name.rpm\"/><format/></package>"
+    done
+    echo '</metadata>'
+} | gzip -9n >"$t/repodata/primary.xml.gz"
+cat >"$t/repodata/comps.xml" <<'C'
+<?xml version="1.0" encoding="UTF-8"?>
+<comps>
+<group><id>core</id></group>
+<environment><id>minimal</id></environment>
+<environment><id>minimal-environment</id></environment>
+</comps>
+C
+document() { # document KIND FILE: its entry of repomd.xml
+    printf '<data type="%s"><checksum type="sha256">%s</checksum><location href="repodata/%s"/><size>%s</size></data>\n' \
+        "$1" "$(sha256sum <"$t/repodata/$2" | cut -d' ' -f1)" "$2" "$(wc -c <"$t/repodata/$2" | tr -d ' ')"
+}
+{
+    echo '<repomd xmlns="http://linux.duke.edu/metadata/repo">'
+    document primary primary.xml.gz
+    document group comps.xml
+    echo '</repomd>'
+} >"$t/repodata/repomd.xml"
 for f in BOOTX64.EFI grubx64.efi mmx64.efi; do pattern 20000 5 >"$t/EFI/BOOT/$f"; done
 pattern 100 6 >"$t/EFI/BOOT/fonts/unicode.pf2"
 esc=$(printf %s "$label" | sed 's/ /\\x20/g')

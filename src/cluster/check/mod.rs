@@ -8,7 +8,7 @@ mod nodes;
 mod sources;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 
@@ -132,7 +132,25 @@ impl Check<'_, '_> {
                 );
         }
         let (iso, image) = (self.path(&raw.iso, "base.iso"), self.path(&raw.image, "base.image"));
-        Some(Base { release: release?, iso, image })
+        let rpms = self.folders(&raw.rpms, "base.rpms");
+        Some(Base { release: release?, iso, image, rpms })
+    }
+
+    /// Paths of a list, each once.
+    fn folders(&mut self, raw: &[toml::Spanned<String>], list: &str) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for (index, text) in raw.iter().enumerate() {
+            let key = format!("{list}[{index}]");
+            match self.path(&Some(text.clone()), &key) {
+                Some(path) if folders.contains(&path) => {
+                    let message = format!("`{key}` is the same folder as an earlier one");
+                    let at = At::new(key, text.span());
+                    self.findings.warning(Rule::Duplicate, &at, message).hint("remove one of the two");
+                }
+                path => folders.extend(path),
+            }
+        }
+        folders
     }
 
     fn access(&mut self, raw: &AccessTable) -> Access {

@@ -50,7 +50,7 @@ pub(in crate::pki) fn cluster() -> Cluster {
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/12".parse().unwrap(),
         vip: [192, 168, 31, 88].into(),
-        base: Base { release: "centos-7".parse().unwrap(), iso: None, image: None },
+        base: Base { release: "centos-7".parse().unwrap(), iso: None, image: None, rpms: vec![] },
         access: Access::default(),
         network: Network {
             subnet: "192.168.31.0/24".parse().unwrap(),
