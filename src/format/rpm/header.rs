@@ -38,6 +38,9 @@ pub(super) struct Header {
     pub end: u64,
 }
 
+/// Reads a number at a place of some bytes.
+type ReadNumber = fn(&[u8], usize) -> u64;
+
 /// An entry of the index.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -130,7 +133,7 @@ impl Header {
     /// A list of numbers of 16, 32 or 64 bits; empty if the tag is not there.
     pub fn numbers(&self, tag: u32) -> Result<Vec<u64>> {
         let Some(entry) = self.find(tag) else { return Ok(Vec::new()) };
-        let (width, read): (usize, fn(&[u8], usize) -> u64) = match entry.kind {
+        let (width, read): (usize, ReadNumber) = match entry.kind {
             kind::INT16 => (2, |bytes, at| u64::from(be16(bytes, at))),
             kind::INT32 => (4, |bytes, at| u64::from(be32(bytes, at))),
             kind::INT64 => (8, be64),
