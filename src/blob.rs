@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::digest::Sha256;
 use crate::error::{Class, Error, Result};
+use crate::format::read_at::ReadAt;
 
 /// A run of bytes from one source. Shown in debug output without its bytes, which may be a key.
 #[derive(Clone, PartialEq, Eq)]
@@ -321,5 +322,23 @@ mod tests {
             shown.contains("Bytes(27)") && !shown.contains("PRIVATE") && !shown.contains("45, 45"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn any_range_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, b"__file__").unwrap();
+        let mut blob = Blob::bytes(b"abc".as_slice());
+        blob.push(Piece::Zeros(2));
+        blob.push(Piece::File { path, offset: 2, len: 4, expect: None });
+        let whole = blob.to_vec(100).unwrap();
+        assert_eq!(whole, b"abc\0\0file");
+        for from in 0..whole.len() {
+            for to in from..=whole.len() {
+                assert_eq!(blob.read_vec_at(from as u64, to - from).unwrap(), whole[from..to]);
+            }
+        }
+        assert!(blob.read_vec_at(5, 5).is_err() && blob.read_vec_at(u64::MAX, 1).is_err());
     }
 }
