@@ -86,13 +86,22 @@ fn all_names_that_are_missing_are_told_at_once() {
 #[test]
 fn names_are_read_as_dnf_reads_them() {
     let world = ["a=2:1.0-3", "lib-x.i686", "b, +webserver", "c-d.noarch"];
-    for name in
-        ["a", "a.x86_64", "a-1.0", "a-1.0-3", "a-2:1.0-3.x86_64", "a-1.0-3.x86_64", "c-*", "?-d", "*.noarch"]
-    {
+    for name in [
+        "a",
+        "a.x86_64",
+        "a-1.0",
+        "a-1.0-3",
+        "a-2:1.0-3.x86_64",
+        "a-1.0-3.x86_64",
+        "c-*",
+        "?-d",
+        "*.noarch",
+        "lib-x",
+    ] {
         look(&world, &[name]).unwrap();
     }
     look(&world, &["webserver", "lib-x.i686"]).unwrap();
-    for name in ["a-1.1", "a.noarch", "lib-x", "A", "d*", "a-1"] {
+    for name in ["a-1.1", "a.noarch", "A", "d*", "a-1"] {
         look(&world, &[name]).unwrap_err();
     }
     // yum goes by names; what provides one is told.

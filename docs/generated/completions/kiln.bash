@@ -46,6 +46,9 @@ _kiln() {
             kiln,inspect)
                 cmd="kiln__subcmd__inspect"
                 ;;
+            kiln,key)
+                cmd="kiln__subcmd__key"
+                ;;
             kiln,node)
                 cmd="kiln__subcmd__node"
                 ;;
@@ -57,6 +60,9 @@ _kiln() {
                 ;;
             kiln,schema)
                 cmd="kiln__subcmd__schema"
+                ;;
+            kiln,verify)
+                cmd="kiln__subcmd__verify"
                 ;;
             kiln,watch)
                 cmd="kiln__subcmd__watch"
@@ -109,6 +115,9 @@ _kiln() {
             kiln__subcmd__help,inspect)
                 cmd="kiln__subcmd__help__subcmd__inspect"
                 ;;
+            kiln__subcmd__help,key)
+                cmd="kiln__subcmd__help__subcmd__key"
+                ;;
             kiln__subcmd__help,node)
                 cmd="kiln__subcmd__help__subcmd__node"
                 ;;
@@ -121,6 +130,9 @@ _kiln() {
             kiln__subcmd__help,schema)
                 cmd="kiln__subcmd__help__subcmd__schema"
                 ;;
+            kiln__subcmd__help,verify)
+                cmd="kiln__subcmd__help__subcmd__verify"
+                ;;
             kiln__subcmd__help,watch)
                 cmd="kiln__subcmd__help__subcmd__watch"
                 ;;
@@ -132,6 +144,9 @@ _kiln() {
                 ;;
             kiln__subcmd__help__subcmd__image,create)
                 cmd="kiln__subcmd__help__subcmd__image__subcmd__create"
+                ;;
+            kiln__subcmd__help__subcmd__key,create)
+                cmd="kiln__subcmd__help__subcmd__key__subcmd__create"
                 ;;
             kiln__subcmd__help__subcmd__node,addons)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__addons"
@@ -213,6 +228,18 @@ _kiln() {
                 ;;
             kiln__subcmd__image__subcmd__help,help)
                 cmd="kiln__subcmd__image__subcmd__help__subcmd__help"
+                ;;
+            kiln__subcmd__key,create)
+                cmd="kiln__subcmd__key__subcmd__create"
+                ;;
+            kiln__subcmd__key,help)
+                cmd="kiln__subcmd__key__subcmd__help"
+                ;;
+            kiln__subcmd__key__subcmd__help,create)
+                cmd="kiln__subcmd__key__subcmd__help__subcmd__create"
+                ;;
+            kiln__subcmd__key__subcmd__help,help)
+                cmd="kiln__subcmd__key__subcmd__help__subcmd__help"
                 ;;
             kiln__subcmd__node,addons)
                 cmd="kiln__subcmd__node__subcmd__addons"
@@ -371,7 +398,7 @@ _kiln() {
 
     case "${cmd}" in
         kiln)
-            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch bundle image pki node build boot watch docs help"
+            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -515,7 +542,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__build)
-            opts="-p -C -o -q -h --profile --cluster --output --reinstall --kiln --force --json --color --quiet --help"
+            opts="-p -C -o -q -h --profile --cluster --output --reinstall --kiln --sign --force --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -550,6 +577,10 @@ _kiln() {
                     return 0
                     ;;
                 --kiln)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -781,7 +812,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help)
-            opts="init inspect check plan schema fetch bundle image pki node build boot watch docs help"
+            opts="init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -965,6 +996,34 @@ _kiln() {
         kiln__subcmd__help__subcmd__inspect)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__key)
+            opts="create"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__key__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1354,6 +1413,20 @@ _kiln() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kiln__subcmd__help__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kiln__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1513,7 +1586,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__inspect)
-            opts="-q -h --check --json --color --quiet --help"
+            opts="-q -h --check --json --sbom --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1523,6 +1596,84 @@ _kiln() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__key)
+            opts="-q -h --color --quiet --help create help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__key__subcmd__create)
+            opts="-q -h --no-password --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__key__subcmd__help)
+            opts="create help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__key__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__key__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -2547,6 +2698,32 @@ _kiln() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__verify)
+            opts="-q -h --key --signature --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signature)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
