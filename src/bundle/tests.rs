@@ -142,7 +142,7 @@ fn damage_and_lies_are_refused() {
     let bytes = std::fs::read(cache.path(first)).unwrap();
     let mut lie = bytes.clone();
     lie[0] ^= 1;
-    let cases: [(Vec<(String, Vec<u8>)>, &str); 7] = [
+    let cases: [(Files, &str); 7] = [
         (vec![kiln.clone()], "its lock does not come first"),
         (vec![kiln.clone(), text.clone()], "is not in it"),
         (vec![kiln.clone(), text.clone(), document.clone()], "files that its lock names are not in it"),
@@ -175,6 +175,9 @@ fn damage_and_lies_are_refused() {
     let error = take(dir, &[dir.join("none")]).unwrap_err();
     assert!(error.to_string().contains("none.001"), "{error}");
 }
+
+/// Members of an archive: path and content.
+type Files = Vec<(String, Vec<u8>)>;
 
 fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut tree = Tree::default();

@@ -1,6 +1,8 @@
 //! Real servers on loopback: nginx as a mirror of release files, Debian's docker-registry as the registry, both with TLS by an
 //! authority of the test's own, the registry with a login.
 
+#![allow(dead_code, reason = "the test of speed needs the registry only")]
+
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
