@@ -53,6 +53,25 @@ impl Servers {
         run(Command::new("skopeo").args(args).arg(from).arg(to));
     }
 
+    /// Gives nginx a certificate that is valid in these years only, by the same authority.
+    pub fn valid_in(&mut self, dir: &Path, years: std::ops::Range<i32>) {
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_pem(
+            &read("ca.pem"),
+            rcgen::KeyPair::from_pem(&read("ca.key")).unwrap(),
+        );
+        let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer.unwrap()).unwrap();
+        std::fs::write(dir.join("server.pem"), certificate.pem()).unwrap();
+        std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
+        let nginx = self.children[0].id().to_string();
+        run(Command::new("kill").args(["-HUP", &nginx]));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+
     /// Ends them before the test does.
     pub fn stop(&mut self) {
         for child in &mut self.children {

@@ -99,6 +99,17 @@ fn servers_that_are_not_trusted_are_refused() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_is_suspected() {
+    let mut site = Site::new();
+    let dir = site.beside("servers");
+    for (years, word) in [(2001..2002, "expired"), (2098..2099, "not valid yet")] {
+        site.servers.valid_in(&dir, years);
+        site.fail(&["fetch"], 4, &[word, "is the clock right?"]);
+    }
+    assert_eq!(site.check_cache(), 0);
+}
+
+#[test]
 fn a_bundle_carries_it_all_in() {
     let mut site = Site::new();
     site.pass(&["fetch"]);
