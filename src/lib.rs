@@ -16,6 +16,7 @@ pub mod error;
 pub mod format;
 pub mod progress;
 pub mod tree;
+pub mod units;
 pub mod url;
 pub mod version;
 pub mod watch;

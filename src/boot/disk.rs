@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::qcow2;
 use crate::error::{Error, IoContext, Result};
+use crate::units;
 
 /// How a disk is attached, which decides its name on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -75,17 +76,8 @@ const SIZE_LIMIT: u64 = 64 << 40;
 /// `20G` → bytes, counting by 1024.
 pub fn size(text: &str) -> Result<u64, String> {
     let shape = || format!("`{text}` is no size like 20G: a whole number, then M, G or T");
-    let (at, unit) = text.char_indices().next_back().ok_or_else(shape)?;
-    let shift = match unit {
-        'M' => 20,
-        'G' => 30,
-        'T' => 40,
-        _ => return Err(shape()),
-    };
-    let digits = text.get(..at).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let number: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or_else(shape)?;
-    match number.checked_mul(1 << shift) {
-        Some(bytes) if bytes > 0 && bytes <= SIZE_LIMIT => Ok(bytes),
+    match units::bytes(text).ok_or_else(shape)? {
+        bytes if (1 << 20..=SIZE_LIMIT).contains(&bytes) => Ok(bytes),
         _ => Err(format!("a disk has between 1M and 64T, not {text}")),
     }
 }

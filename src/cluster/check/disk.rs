@@ -10,6 +10,7 @@ use super::super::raw::{DiskTable, Text, VolumeTable};
 use super::super::rule::Rule;
 use super::super::storage::{Bus, DiskRule, Mount, Pick, Storage, Volume, Wipe};
 use super::Check;
+use crate::units;
 
 /// Most characters of a serial number, world wide name or path of a disk.
 const LONGEST_ID: usize = 128;
@@ -118,20 +119,11 @@ impl FromStr for Sizes {
 /// `20G` → bytes, counting by 1024.
 fn bytes(text: &str) -> Result<u64, String> {
     let shape = || "an end of a range is written like 20G: a whole number, then K, M, G or T".to_owned();
-    let unit = text.chars().next_back().ok_or_else(shape)?;
-    let shift = match unit {
-        'K' => 10,
-        'M' => 20,
-        'G' => 30,
-        'T' => 40,
-        _ => return Err(shape()),
-    };
-    let number = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let number: u64 = number.and_then(|digits| digits.parse().ok()).ok_or_else(shape)?;
-    if number == 0 {
+    let size = units::bytes(text).ok_or_else(shape)?;
+    if size == 0 {
         return Err("a size of zero fits any disk: leave that end of the range out".into());
     }
-    number.checked_mul(1 << shift).ok_or_else(|| "there are no disks of that size".into())
+    Ok(size)
 }
 
 impl FromStr for SerialConsole {

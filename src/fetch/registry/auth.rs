@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::super::http::{Answer, Client, Failure, Login, body};
 use crate::error::{Class, Error, Result};
-use crate::url::Url;
+use crate::url::{Url, escape};
 
 /// Largest answer with a token.
 const LIMIT: u64 = 256 << 10;
@@ -151,20 +151,6 @@ fn parse(text: &str) -> Option<Challenge> {
     realm.map(|realm| Challenge::Bearer { realm, service })
 }
 
-/// Escapes what a query does not carry (RFC 3986 §2).
-fn escape(text: &str) -> String {
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b':');
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +167,6 @@ mod tests {
         for bad in ["", "Digest x", "Bearer", r#"Bearer realm="open"#, r#"Bearer service="s""#] {
             assert_eq!(parse(bad), None, "{bad}");
         }
-        assert_eq!(escape("repository:a/b:pull s&t"), "repository:a/b:pull%20s%26t");
+        assert_eq!(escape("repository:a/b s&t"), "repository%3Aa%2Fb%20s%26t");
     }
 }

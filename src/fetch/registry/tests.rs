@@ -88,7 +88,7 @@ fn site(token: bool) -> Site {
 }
 
 fn give_token(asked: &Asked) -> Reply {
-    let scope = asked.path.contains("service=test&scope=repository:team/");
+    let scope = asked.path.contains("service=test&scope=repository%3Ateam%2F");
     match asked.headers.get("authorization") {
         Some(value) if *value == format!("Basic {BASIC}") && scope => Reply::ok(r#"{"token": "good"}"#),
         _ => Reply::status(401),

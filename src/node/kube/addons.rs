@@ -16,7 +16,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::approve::RECORD;
 use super::certificates;
-use super::client::{ApiResult, Client, Patch, escape};
+use super::client::{ApiResult, Client, Patch};
 use super::config::{KubeConfig, Login};
 use super::judge::owner;
 use crate::cluster::types::Role;
@@ -24,6 +24,7 @@ use crate::error::{Error, IoContext as _, Result};
 use crate::node::child;
 use crate::node::inventory::Inventory;
 use crate::pki::{Authority, BOOTSTRAP_GROUP, BootstrapToken, JoinTokens, Joiner, LeafSpec, Signer, Usage};
+use crate::url::escape;
 
 /// How long the certificate lasts that binds the administrators' group.
 const BREAK_GLASS: Duration = Duration::minutes(30);

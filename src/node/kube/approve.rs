@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::client::{ApiResult, Client, escape};
+use super::client::{ApiResult, Client};
 use super::csr::{self, Request};
 use super::judge::{Facts, NodeFacts, Verdict, judge};
 use crate::error::Result;
 use crate::node::inventory::Inventory;
 use crate::node::status::Level;
+use crate::url::escape;
 
 /// Reason of what kiln approves.
 pub const APPROVED: &str = "KilnApproved";

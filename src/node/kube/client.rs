@@ -19,6 +19,7 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use super::config::{KubeConfig, Login};
 use crate::error::{Class, Error, Result};
 use crate::pki::PemKey;
+use crate::url::escape;
 
 /// Largest answer that is read. A list is asked for in pages, so none comes near it.
 const LARGEST: u64 = 16 << 20;
@@ -268,18 +269,6 @@ fn reason(bytes: &[u8]) -> String {
         Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     };
     text.chars().take(400).collect()
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-pub fn escape(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out += &format!("%{byte:02X}"),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
