@@ -183,6 +183,14 @@ impl Lab {
         }
     }
 
+    /// Waits until every keeper says it.
+    pub fn until_said(&self, what: &str, limit: Duration, so: impl Fn(&str) -> bool) {
+        self.until(what, limit, |off| {
+            let said = self.said();
+            off.keys().all(|name| said.get(name).is_some_and(|text| so(text)))
+        });
+    }
+
     /// The clocks of these stay right for so long.
     pub fn hold(&self, time: Duration, names: &[&str]) {
         let started = Instant::now();
