@@ -217,6 +217,16 @@ fn machines_and_media() {
     let says = "firmware = \"uefi\"\nexpect = \"refused\"\nuntil = [\"/kiln/common.tar: has SHA-256\"]\n";
     scenario.machine("damaged", &damaged, LB1, &format!("{says}{blank}"));
 
+    // The entry of the menu that only verifies: behind the default, one a node, and the one that installs then.
+    let says = "firmware = \"uefi\"\nas = \"cd\"\nexpect = \"refused\"\nuntil = [\"this medium is as it was made. Nothing was installed\", \"; build \"]\n";
+    let verify = dir.path().join("verify.iso");
+    disks::choose(&medium, '4', &verify);
+    scenario.machine("verified", &verify, LB1, &format!("{says}{blank}"));
+    let not = dir.path().join("not-verified.iso");
+    disks::choose(&damaged, '4', &not);
+    let says = "firmware = \"uefi\"\nas = \"cd\"\nexpect = \"refused\"\nuntil = [\"this medium is NOT as it was made\", \"/kiln/common.tar: has SHA-256\"]\n";
+    scenario.machine("not-verified", &not, LB1, &format!("{says}{blank}"));
+
     // A segment where somebody else has the VIP, and speaks VRRP with this cluster's router id.
     let strict = |file: String| {
         file.replace("[console]", "[preflight]\nvip = \"error\"\nvrrp = \"error\"\n\n[console]")

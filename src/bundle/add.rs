@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::parts::{Chain, find};
-use super::{LOCK, MANIFESTS, MAX_PROGRAM, PROGRAM, STORE, WINDOW_LOG, manifests_of, store_of};
+use super::read::{damaged, members};
+use super::{LOCK, MANIFESTS, MAX_LOCK, MAX_PROGRAM, PROGRAM, STORE, manifests_of, named, store_of, strange};
 use crate::digest::Sha256;
-use crate::error::{Class, Error, Result};
+use crate::error::{Error, Result};
 use crate::fetch::cache::Cache;
 use crate::fetch::lock::Lock;
 use crate::format::oci::manifest::MAX_DOCUMENT;
-use crate::format::tar::read::{Member, MemberKind, Reader};
+use crate::format::tar::read::{Member, MemberKind};
 use crate::progress::Progress;
 
-/// Largest lock.
-const MAX_LOCK: u64 = 1 << 20;
 const BUFFER: usize = 1 << 20;
 
 /// What was taken in.
@@ -24,6 +22,8 @@ const BUFFER: usize = 1 << 20;
 pub struct Added {
     /// The bundle's lock.
     pub lock: Lock,
+    /// Digest of its text.
+    pub lock_digest: Sha256,
     /// Files that came into the cache.
     pub new: usize,
     /// Files that were there already.
@@ -34,57 +34,15 @@ pub struct Added {
 
 /// Takes a bundle into the cache. `files` are its parts, or its name.
 pub fn add(files: &[PathBuf], cache: &Cache, progress: &dyn Progress) -> Result<Added> {
-    let parts = find(files)?;
-    let shown = parts.first().map(|part| part.display().to_string()).unwrap_or_default();
-    let sizes = parts.iter().filter_map(|part| std::fs::metadata(part).ok()).map(|facts| facts.len());
-    progress.total(sizes.sum());
-    let chain = Counted { inner: Chain::new(parts), progress };
-    let bad = |error: std::io::Error| damaged(error).context(&shown);
-    let mut decoder = zstd::Decoder::new(chain).map_err(bad)?;
-    decoder.window_log_max(WINDOW_LOG).map_err(bad)?;
-    let mut source = Source { inner: decoder, fault: None };
     let mut take =
         Take { cache, lock: None, program: None, manifests: BTreeMap::new(), store: None, new: 0, there: 0 };
-    let result = take.all(&mut Reader::new(&mut source));
-    // Why the source could not be read says more than what the archive's reader makes of it.
-    if let Some(fault) = source.fault.take() {
-        return Err(bad(fault));
-    }
-    result.map_err(|error| error.context(&shown))?;
-    // The checksum of the frame comes after the last member.
-    std::io::copy(&mut source, &mut std::io::sink()).map_err(bad)?;
+    let shown = members(files, progress, |member, content| take.member(member, content))?;
     take.finish().map_err(|error| error.context(&shown))
-}
-
-/// What cannot be read: a damaged bundle, unless the device says that it failed.
-fn damaged(error: std::io::Error) -> Error {
-    let class = if error.raw_os_error().is_some() { Class::Io } else { Class::Input };
-    Error::new(class, "it is no bundle, or a damaged one, or a part is missing")
-        .because(error)
-        .hint("copy it again, all of its parts")
-}
-
-/// Remembers why reading failed.
-struct Source<R> {
-    inner: R,
-    fault: Option<std::io::Error>,
-}
-
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.inner.read(buffer).map_err(|error| {
-            let kind = error.kind();
-            if kind != std::io::ErrorKind::Interrupted {
-                self.fault = Some(error);
-            }
-            kind.into()
-        })
-    }
 }
 
 struct Take<'a> {
     cache: &'a Cache,
-    lock: Option<Lock>,
+    lock: Option<(Lock, Sha256)>,
     program: Option<Sha256>,
     /// What still has to come.
     manifests: BTreeMap<Sha256, u64>,
@@ -94,14 +52,7 @@ struct Take<'a> {
 }
 
 impl Take<'_> {
-    fn all(&mut self, reader: &mut Reader<impl Read>) -> Result<()> {
-        while let Some(member) = reader.next_member()? {
-            self.member(&member, &mut reader.content())?;
-        }
-        Ok(())
-    }
-
-    fn member(&mut self, member: &Member, content: &mut impl Read) -> Result<()> {
+    fn member(&mut self, member: &Member, content: &mut dyn Read) -> Result<()> {
         let path = member.path.as_str();
         let size = match member.kind {
             MemberKind::File(size) => size,
@@ -131,7 +82,7 @@ impl Take<'_> {
         }
     }
 
-    fn take_lock(&mut self, content: &mut impl Read) -> Result<()> {
+    fn take_lock(&mut self, content: &mut dyn Read) -> Result<()> {
         let mut text = String::new();
         content
             .take(MAX_LOCK)
@@ -142,7 +93,7 @@ impl Take<'_> {
         if let Some(size) = self.manifests.values().find(|size| **size > MAX_DOCUMENT) {
             return Err(Error::input(format!("its lock names a manifest of {size} bytes")));
         }
-        self.lock = Some(lock);
+        self.lock = Some((lock, Sha256::of(text.as_bytes())));
         Ok(())
     }
 
@@ -151,14 +102,14 @@ impl Take<'_> {
         if let Some(digest) = self.manifests.keys().next() {
             return Err(Error::input(format!("the manifest {digest} is not in it")));
         }
-        let lock = self.lock.as_ref().ok_or_else(|| Error::input("its lock does not come first"))?;
+        let (lock, _) = self.lock.as_ref().ok_or_else(|| Error::input("its lock does not come first"))?;
         if self.store.is_none() {
             self.store = Some(store_of(lock, self.cache)?);
         }
         self.store.as_mut().ok_or_else(|| Error::internal("the store's list was just made"))
     }
 
-    fn blob(&mut self, content: &mut impl Read, digest: Sha256, size: u64) -> Result<()> {
+    fn blob(&mut self, content: &mut dyn Read, digest: Sha256, size: u64) -> Result<()> {
         if self.cache.holds(digest, size)? {
             self.there += 1;
             return Ok(());
@@ -168,7 +119,7 @@ impl Take<'_> {
         Ok(())
     }
 
-    fn store(&self, content: &mut impl Read, digest: Option<Sha256>, key: &str) -> Result<Sha256> {
+    fn store(&self, content: &mut dyn Read, digest: Option<Sha256>, key: &str) -> Result<Sha256> {
         let mut staged = self.cache.stage(&format!("bundle-{key}"))?;
         staged.restart()?;
         let mut buffer = vec![0; BUFFER];
@@ -189,14 +140,10 @@ impl Take<'_> {
                 missing.join("\n  ")
             )));
         }
-        let lock = self.lock.ok_or_else(|| Error::input("it has no lock"))?;
+        let (lock, lock_digest) = self.lock.ok_or_else(|| Error::input("it has no lock"))?;
         let program = self.program.ok_or_else(|| Error::input("it has no kiln"))?;
-        Ok(Added { lock, new: self.new, there: self.there, program })
+        Ok(Added { lock, lock_digest, new: self.new, there: self.there, program })
     }
-}
-
-fn named(text: &str) -> Result<Sha256> {
-    text.parse().map_err(|_| strange(text))
 }
 
 fn expect(known: Option<u64>, size: u64, path: &str) -> Result<()> {
@@ -204,23 +151,5 @@ fn expect(known: Option<u64>, size: u64, path: &str) -> Result<()> {
         Some(known) if known == size => Ok(()),
         Some(known) => Err(Error::input(format!("{path} has {size} bytes, its lock says {known}"))),
         None => Err(strange(path)),
-    }
-}
-
-fn strange(path: &str) -> Error {
-    Error::input(format!("it holds `{}`, which its lock does not name", path.escape_debug()))
-}
-
-/// Tells how much was read.
-struct Counted<'a, R> {
-    inner: R,
-    progress: &'a dyn Progress,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let now = self.inner.read(buffer)?;
-        self.progress.advance(now as u64);
-        Ok(now)
     }
 }

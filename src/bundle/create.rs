@@ -35,6 +35,10 @@ pub struct Created {
     pub content: u64,
     /// Files that were there already, from a run that was stopped.
     pub kept: usize,
+    /// Digest of the kiln.lock in it.
+    pub lock: Sha256,
+    /// Digest of the kiln in it.
+    pub program: Sha256,
 }
 
 /// Writes a bundle to `output`, in parts of `split` bytes if that is given.
@@ -47,7 +51,7 @@ pub fn create(
     split: Option<u64>,
     progress: &dyn Progress,
 ) -> Result<Created> {
-    let tree = content(cluster, lock, cache, program)?;
+    let (tree, digest) = content(cluster, lock, cache, program)?;
     let blob = tar::write(&tree, 0)?;
     progress.step("writing the bundle");
     progress.total(blob.len());
@@ -62,17 +66,17 @@ pub fn create(
     }
     encoder.finish().map_err(failed)?;
     let (files, size, kept) = parts.finish()?;
-    Ok(Created { files, size, content: blob.len(), kept })
+    let lock = Sha256::of(lock.to_text().as_bytes());
+    Ok(Created { files, size, content: blob.len(), kept, lock, program: digest })
 }
 
-/// What goes in, by path.
-fn content(cluster: &Cluster, lock: &Lock, cache: &Cache, program: &Path) -> Result<Tree> {
+/// What goes in, by path, and the digest of the program.
+fn content(cluster: &Cluster, lock: &Lock, cache: &Cache, program: &Path) -> Result<(Tree, Sha256)> {
     payload::check_program(program)?;
-    let (digest, len) =
-        Sha256::of_reader(File::open(program).at("opening", program)?).at("reading", program)?;
+    let (own, len) = Sha256::of_reader(File::open(program).at("opening", program)?).at("reading", program)?;
     let mut tree = Tree::default();
     let mut add = |path: String, entry: Entry| tree.insert(NodePath::new(path)?, entry);
-    add(PROGRAM.to_owned(), Entry::file(0o755, Blob::file(program, len, Some(digest)), "kiln"))?;
+    add(PROGRAM.to_owned(), Entry::file(0o755, Blob::file(program, len, Some(own)), "kiln"))?;
     add(LOCK.to_owned(), Entry::file(0o644, Blob::bytes(lock.to_text().into_bytes()), "kiln.lock"))?;
     for folder in [MANIFESTS, STORE] {
         add(folder.to_owned(), Entry::dir(0o755, "bundle"))?;
@@ -102,7 +106,7 @@ fn content(cluster: &Cluster, lock: &Lock, cache: &Cache, program: &Path) -> Res
         }
     }
     if missing.is_empty() {
-        return Ok(tree);
+        return Ok((tree, own));
     }
     Err(Error::input(format!("files that kiln.lock pins are not there:\n  {}", missing.join("\n  ")))
         .hint("`kiln fetch` brings them"))

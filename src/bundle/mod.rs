@@ -3,7 +3,7 @@
 //! A tar (see [`crate::format::tar`]) in one zstd frame (RFC 8878), perhaps cut into parts for FAT file systems:
 //!
 //! ```text
-//! kiln                    the program, static: zstd -dc FILE* | tar xf - kiln
+//! kiln                    the program, static: cat FILE.??? | zstd -dc | tar xf - kiln
 //! kiln.lock               what is pinned
 //! manifests/<digest>      manifests of images that come from registries
 //! store/<digest>          files of components, archives and parts of images, each once
@@ -13,18 +13,22 @@
 //! Not here: the cluster file, its keys and the vendor's medium, which are the user's to carry.
 
 mod add;
+mod check;
 mod create;
 mod parts;
+mod read;
 #[cfg(test)]
 mod tests;
 
 pub use add::{Added, add};
+pub use check::{Checked, check};
 pub use create::{Created, create};
+pub use parts::find;
 
 use std::collections::BTreeMap;
 
 use crate::digest::Sha256;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fetch::cache::Cache;
 use crate::fetch::lock::Lock;
 use crate::format::oci::manifest::{self, Document, MAX_DOCUMENT};
@@ -36,6 +40,8 @@ const STORE: &str = "/store";
 
 /// Largest kiln that is taken.
 const MAX_PROGRAM: u64 = 256 << 20;
+/// Largest lock.
+const MAX_LOCK: u64 = 1 << 20;
 /// Window of the compression: what whoever reads a bundle needs in memory.
 const WINDOW_LOG: u32 = 23;
 
@@ -56,4 +62,13 @@ fn store_of(lock: &Lock, cache: &Cache) -> Result<BTreeMap<Sha256, u64>> {
         }
     }
     Ok(store)
+}
+
+/// The digest that is a file's name.
+fn named(text: &str) -> Result<Sha256> {
+    text.parse().map_err(|_| strange(text))
+}
+
+fn strange(path: &str) -> Error {
+    Error::input(format!("it holds `{}`, which its lock does not name", path.escape_debug()))
 }

@@ -142,7 +142,7 @@ fn name(output: &Path, number: usize) -> PathBuf {
 }
 
 /// The parts of a bundle as a user names them: one file, its parts when there is no such file, or a list of parts in any order.
-pub(super) fn find(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub fn find(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let [only] = given else { return Ok(sorted(given)) };
     if only.exists() && only.extension().is_none_or(|end| end != "001") {
         return Ok(vec![only.clone()]);

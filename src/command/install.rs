@@ -155,7 +155,10 @@ pub fn verify(args: &VerifyArgs, report: &Report) -> Told {
         "label": manifest.label.as_str(),
         "build_id": manifest.build_id,
     });
-    let text = format!("{}: all {} files are as they were made", manifest.label, done.files);
+    let text = format!(
+        "{}: all {} files are as they were made; build {}",
+        manifest.label, done.files, manifest.build_id
+    );
     Ok((json, text))
 }
 

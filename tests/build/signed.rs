@@ -74,7 +74,7 @@ fn kiln_takes_what_minisign_signs() {
     // A medium that is built anew has no signature of its own, and that is said.
     let done = project.pass(&["build", "-p", "lb"]);
     assert!(done.err.contains("demo-lb.iso.minisig is of the medium that was there before"), "{}", done.err);
-    // Other files are signed as well; they are no media.
+    // Other files are signed as well; they are neither media nor bundles.
     std::fs::write(project.dir.join("note"), "x").unwrap();
     bases::run(&mut minisign(&["-Sm", "note", "-s", "deb.key"], &project.dir));
     wrong(&project.run(&["verify", "note", "--key", "deb.pub"]), &["note is signed, but is no medium"]);

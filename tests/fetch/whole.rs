@@ -113,7 +113,18 @@ fn a_clock_that_is_wrong_is_suspected() {
 fn a_bundle_carries_it_all_in() {
     let mut site = Site::new();
     site.pass(&["fetch"]);
-    site.pass(&["bundle", "create", "--split", "1M", "--output", "../demo.kilnbundle"]);
+    site.pass(&["key", "create", "--no-password", "../ops.key"]);
+    site.pass(&["key", "create", "--no-password", "../other.key"]);
+    site.pass(&[
+        "bundle",
+        "create",
+        "--split",
+        "1M",
+        "--output",
+        "../demo.kilnbundle",
+        "--sign",
+        "../ops.key",
+    ]);
     site.pass(&["build", "--profile", "worker"]);
     site.servers.stop();
 
@@ -123,7 +134,7 @@ fn a_bundle_carries_it_all_in() {
     for name in ["cluster.toml", "base.iso", "pki"] {
         crate::bases::run(Command::new("cp").arg("-r").arg(site.project().join(name)).arg(&there));
     }
-    let unpack = "cat demo.kilnbundle.* | zstd -dc | tar xf - kiln && cmp kiln \"$0\"";
+    let unpack = "cat demo.kilnbundle.??? | zstd -dc | tar xf - kiln && cmp kiln \"$0\"";
     crate::bases::run(
         Command::new("sh").args(["-c", unpack, crate::site::KILN]).current_dir(site.beside("")),
     );
@@ -133,7 +144,8 @@ fn a_bundle_carries_it_all_in() {
         kiln.current_dir(&there).env("KILN_CACHE", site.beside("cache-there"));
         crate::bases::run(&mut kiln)
     };
-    kiln(&["bundle", "add", "../demo.kilnbundle"]);
+    kiln(&["verify", "../demo.kilnbundle", "--key", "../ops.pub"]);
+    kiln(&["bundle", "add", "--key", "../ops.pub", "../demo.kilnbundle"]);
     assert_eq!(std::fs::read_to_string(there.join("kiln.lock")).unwrap(), site.lock());
     kiln(&["fetch", "--locked"]);
     kiln(&["build", "--profile", "worker"]);
@@ -146,4 +158,43 @@ fn a_bundle_carries_it_all_in() {
     site.fail(&["bundle", "add", "../demo.kilnbundle"], 2, &["differs", "~ runc 1.1.14 -> 1.1.15"]);
     site.pass(&["bundle", "add", "--update", "../demo.kilnbundle"]);
     assert!(site.lock().contains("1.1.15"));
+}
+
+#[test]
+fn a_bundle_is_taken_only_as_it_was_signed() {
+    let site = Site::new();
+    site.pass(&["fetch"]);
+    for key in ["../ops.key", "../other.key"] {
+        site.pass(&["key", "create", "--no-password", key]);
+    }
+    let create = ["bundle", "create", "--output", "../demo.kilnbundle"];
+    site.pass(&create);
+    site.fail(&["verify", "../demo.kilnbundle", "--key", "../ops.pub"], 2, &["has no signature"]);
+    let add = ["bundle", "add", "--key", "../ops.pub", "../demo.kilnbundle"];
+    site.fail(&add, 2, &["has no signature"]);
+    site.pass(&[create.as_slice(), &["--sign", "../ops.key"]].concat());
+    crate::bases::run(
+        Command::new("minisign")
+            .args(["-VHm", "demo.kilnbundle", "-p", "ops.pub"])
+            .current_dir(site.beside("")),
+    );
+    let told = site.pass(&["verify", "../demo.kilnbundle", "--key", "../ops.pub"]);
+    assert!(told.contains("is good: it is signed by key"), "{told}");
+    site.fail(&["verify", "../demo.kilnbundle", "--key", "../other.pub"], 2, &["of another key"]);
+    site.fail(&["bundle", "add", "--key", "../other.pub", "../demo.kilnbundle"], 2, &["of another key"]);
+    site.pass(&add);
+
+    let path = site.beside("demo.kilnbundle");
+    let good = std::fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    site.fail(&add, 2, &["was changed"]);
+    // Signed as it is: its own digests tell.
+    let sign = ["-Sm", "demo.kilnbundle", "-s", "ops.key", "-W"];
+    crate::bases::run(
+        Command::new("minisign").args(sign).current_dir(site.beside("")).stdin(std::process::Stdio::null()),
+    );
+    site.fail(&["verify", "../demo.kilnbundle", "--key", "../ops.pub"], 2, &["is signed, but not whole"]);
 }

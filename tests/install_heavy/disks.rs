@@ -85,6 +85,22 @@ pub fn flip(medium: &Path, path: &str, output: &Path) {
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
 
+/// A copy of a medium whose GRUB starts another entry of its menu, with the implanted checksum made anew.
+pub fn choose(medium: &Path, entry: char, output: &Path) {
+    const DEFAULT: &[u8] = b"set default=\"0\"";
+    let mut bytes = fs::read(medium).unwrap();
+    let mut menus = 0;
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(DEFAULT.len()).position(|window| window == DEFAULT) {
+        at += found + DEFAULT.len();
+        bytes[at - 2] = entry as u8;
+        menus += 1;
+    }
+    assert!(menus > 0, "{} has no menu of GRUB", medium.display());
+    fs::write(output, bytes).unwrap();
+    run(Command::new("implantisomd5").arg("--force").arg(output));
+}
+
 fn run(command: &mut Command) -> String {
     let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));

@@ -45,6 +45,8 @@ def options() -> argparse.Namespace:
                         help="seconds between two machines in `orders`; 10-70 if not given")
     parser.add_argument("--dice", type=int, default=random.randrange(1 << 30), help="a number that a run printed, for the same chances")
     parser.add_argument("--repeat", type=int, default=1, help="how often the scenarios are run")
+    parser.add_argument("--fetched", action="store_true",
+                        help="bring components and images by `kiln fetch` from servers on loopback, not out of the folder")
     parser.add_argument("--hold", action="store_true", help="keep the machines until this process is interrupted")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     parser.add_argument("scenario", nargs="*", help="names, or `quick` (the default), `all`")
@@ -147,7 +149,7 @@ def main() -> int:
         results = work / "results"
         results.mkdir(parents=True)
         cluster = clusters.build(wanted.kiln.resolve(), components, work, base, wanted.kubernetes,
-                                 wanted.cluster_extra, state, say)
+                                 wanted.cluster_extra, wanted.fetched, state, say)
         cluster.operator, cluster.gaps, cluster.dice = wanted.operator, wanted.gaps, random.Random(wanted.dice)
         say(f"--dice {wanted.dice}")
         run = Run(cluster, results)

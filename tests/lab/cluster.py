@@ -272,10 +272,10 @@ class Writer:
         return len(want)
 
 
-def build(kiln: Path, components: Path, work: Path, base: Path, kubernetes: str, extra: str, state: dict[str, Any],
-          say: Callable[[str], None]) -> Cluster:
+def build(kiln: Path, components: Path, work: Path, base: Path, kubernetes: str, extra: str, fetched: bool,
+          state: dict[str, Any], say: Callable[[str], None]) -> Cluster:
     """Media, network and installed machines, all off."""
-    made = Media(kiln, work / "build", components, media.REFERENCE, kubernetes, extra)
+    made = Media(kiln, work / "build", components, media.REFERENCE, kubernetes, extra, fetched)
     made.build()
     say(f"media built, load {host.load()}")
     network = net.Network(work)

@@ -8,6 +8,7 @@ units that the kickstart on the medium enables, and writing the host name.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from . import net, settings
 from .host import LabError, run
+from .publish import Publishers
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -46,8 +48,8 @@ REFERENCE = (
 )
 
 
-def cluster_toml(kubernetes: str, nodes: tuple[Node, ...], extra: str) -> str:
-    """The reference cluster with the given version; `extra` is more of [cluster]."""
+def cluster_toml(kubernetes: str, nodes: tuple[Node, ...], extra: str, source: str) -> str:
+    """The reference cluster with the given version; `extra` is more of [cluster], `source` of [components]."""
     text = f"""[cluster]
 name = "lab"
 kubernetes = "{kubernetes}"
@@ -60,7 +62,7 @@ release = "centos-stream-9"
 iso = "base.iso"
 
 [components]
-dir = "components"
+{source}
 images = ["docker.io/library/busybox:1.35.0"]
 
 [network]
@@ -88,6 +90,8 @@ class Media:
     nodes: tuple[Node, ...]
     kubernetes: str
     extra: str = ""
+    #: Whether components and images come from publishers and registries, played on loopback, and not out of the folder.
+    fetched: bool = False
 
     def build(self) -> None:
         """`kiln check`, `fetch` and `build` of each profile, as a user does it."""
@@ -95,16 +99,25 @@ class Media:
         self.folder.mkdir(parents=True)
         base = run(REPO / "tests/standin/make.sh", "el9", timeout=900).stdout.strip().splitlines()[-1]
         (self.folder / "base.iso").symlink_to(base)
-        (self.folder / "components").symlink_to(self.components.resolve())
-        (self.folder / "cluster.toml").write_text(cluster_toml(self.kubernetes, self.nodes, self.extra))
-        self._kiln("check")
-        self._kiln("fetch", "--update")
+        if self.fetched:
+            with Publishers(self.components.resolve(), self.folder.parent / "publishers") as publishers:
+                self._fetch(publishers.toml)
+        else:
+            (self.folder / "components").symlink_to(self.components.resolve())
+            self._fetch('dir = "components"')
         for role in sorted({node.role for node in self.nodes}):
             self._kiln("build", "--profile", role)
             self._extract(role)
 
+    def _fetch(self, source: str) -> None:
+        (self.folder / "cluster.toml").write_text(cluster_toml(self.kubernetes, self.nodes, self.extra, source))
+        self._kiln("check")
+        self._kiln("fetch", "--update")
+
     def _kiln(self, *words: str) -> str:
-        return run(self.kiln, *words, cwd=self.folder, timeout=900).stdout
+        # A cache of its own: what is fetched here was fetched here.
+        environment = {**os.environ, "KILN_CACHE": str(self.folder.parent / "cache")} if self.fetched else None
+        return run(self.kiln, *words, cwd=self.folder, timeout=900, env=environment).stdout
 
     def _extract(self, role: str) -> None:
         iso = self.folder / "out" / f"lab-{role}.iso"

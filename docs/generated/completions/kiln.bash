@@ -614,7 +614,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__bundle__subcmd__add)
-            opts="-C -q -h --cluster --update --color --quiet --help"
+            opts="-C -q -h --cluster --key --update --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -625,6 +625,10 @@ _kiln() {
                     return 0
                     ;;
                 -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -640,7 +644,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__bundle__subcmd__create)
-            opts="-C -o -q -h --cluster --output --split --kiln --color --quiet --help"
+            opts="-C -o -q -h --cluster --output --split --kiln --sign --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -667,6 +671,10 @@ _kiln() {
                     return 0
                     ;;
                 --kiln)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

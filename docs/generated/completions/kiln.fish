@@ -106,12 +106,14 @@ complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcom
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from create" -s o -l output -d 'File to write; out/CLUSTER.kilnbundle beside the cluster file if not given' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from create" -l split -d 'Write parts FILE.001, FILE.002, … of this size at most: 4G means as large as FAT takes' -r
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from create" -l kiln -d 'Statically linked kiln to pack; this program if not given' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from create" -l sign -d 'Sign each file with this secret key; FILE.minisig is its signature' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from create" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from add" -s C -l cluster -d 'The cluster file' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from add" -l key -d 'Take nothing in that this public key did not sign; signatures lie beside the files' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand bundle; and __fish_seen_subcommand_from add" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"

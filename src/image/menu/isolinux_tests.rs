@@ -36,13 +36,14 @@ fn every_release_installs_unattended() {
             "kiln-k8s-master1",
             "kiln-k8s-master2",
             "kiln-check",
+            "kiln-verify",
             "rescue",
             "memtest",
             "local",
             "returntomain",
         ];
         assert_eq!(names, want);
-        for entry in &found[..5] {
+        for entry in &found[..6] {
             let args = entry.append.as_ref().unwrap();
             assert_eq!(args.value("inst.stage2"), Some("hd:LABEL=KILN-PROD-MASTER-1A2B"));
             assert_eq!(args.value("initrd"), Some("initrd.img"));
@@ -57,7 +58,8 @@ fn every_release_installs_unattended() {
         );
         assert_eq!((args(1).value("kiln.node"), args(0).value("kiln.node")), (Some("k8s-master1"), None));
         assert!(args(3).has(&["rd.live.check"]) && !args(0).has(&["rd.live.check"]));
-        assert!(!args(4).has(&["inst.ks"]));
+        assert!(args(4).has(&["rd.live.check"]) && args(4).has(&["kiln.verify"]));
+        assert!(!args(3).has(&["kiln.verify"]) && !args(5).has(&["inst.ks"]));
         for old in ["x86_64", "\\x20", "rd.live.check quiet"] {
             assert!(!text.contains(old), "{old} in {text}");
         }

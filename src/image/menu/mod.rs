@@ -2,8 +2,8 @@
 //! and grub.cfg (GRUB manual, "Writing configuration files").
 //!
 //! The vendor's look, kernel, initrd and options are kept; the entries become: install by matching the machine (the
-//! default, after a few seconds), one entry a node, the same after a check of the medium, and what the vendor offers for
-//! repair. Only the syntax that vendors use is read; anything else is an error that shows the line, never a guess.
+//! default, after a few seconds), one entry a node, the same after a check of the medium, the check alone, and what the vendor
+//! offers for repair. Only the syntax that vendors use is read; anything else is an error that shows the line, never a guess.
 
 pub mod args;
 pub mod grub;
@@ -56,18 +56,19 @@ struct Wanted {
 impl MenuSpec {
     /// The new entries in order; the first one is the default.
     fn entries(&self) -> Vec<Wanted> {
-        let wanted = |id: String, title: String, extra: Option<String>| Wanted {
-            id,
-            title,
-            extra: extra.into_iter().collect(),
+        let wanted = |id: &str, title: &str, extra: &[&str]| Wanted {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            extra: extra.iter().map(|&extra| extra.to_owned()).collect(),
         };
-        let mut all = vec![wanted("kiln".into(), self.default_title.clone(), None)];
+        let mut all = vec![wanted("kiln", &self.default_title, &[])];
         all.extend(self.nodes.iter().map(|node| {
-            let argument = Some(format!("kiln.node={node}"));
-            wanted(format!("kiln-{node}"), format!("Install this machine as {node}"), argument)
+            let argument = format!("kiln.node={node}");
+            wanted(&format!("kiln-{node}"), &format!("Install this machine as {node}"), &[&argument])
         }));
-        let check = Some("rd.live.check".into());
-        all.push(wanted("kiln-check".into(), "Verify this medium, then install".into(), check));
+        all.push(wanted("kiln-check", "Verify this medium, then install", &["rd.live.check"]));
+        let only = ["rd.live.check", "kiln.verify"];
+        all.push(wanted("kiln-verify", "Verify this medium, and install nothing", &only));
         all
     }
 
@@ -83,6 +84,7 @@ impl MenuSpec {
             "inst.cmdline",
             "cmdline",
             "kiln.node",
+            "kiln.verify",
         ]);
         args.relabel(&self.label);
         args.insert_after("inst.stage2", format!("inst.ks=hd:LABEL={}:{}", self.label, self.ks_path));

@@ -82,6 +82,7 @@ fn check_menu(text: &str, flavor: GrubFlavor, serial: bool) {
         "'Install this machine as k8s-master1'",
         "'Install this machine as k8s-master2'",
         "'Verify this medium, then install'",
+        "'Verify this medium, and install nothing'",
     ];
     assert_eq!(titles, want);
     let kernel = found[0].kernel().unwrap();
@@ -95,7 +96,11 @@ fn check_menu(text: &str, flavor: GrubFlavor, serial: bool) {
         )
     );
     assert_eq!(found[1].kernel().unwrap().args.value("kiln.node"), Some("k8s-master1"));
-    assert!(found[3].kernel().unwrap().args.has(&["rd.live.check"]));
+    let verify = |at: usize| {
+        let args = &found[at].kernel().unwrap().args;
+        (args.has(&["rd.live.check"]), args.has(&["kiln.verify"]))
+    };
+    assert_eq!([verify(0), verify(3), verify(4)], [(false, false), (true, false), (true, true)]);
     let Some(Item::Submenu(submenu)) = items.iter().find(|item| matches!(item, Item::Submenu(_))) else {
         panic!("no submenu in {text}");
     };
