@@ -198,3 +198,30 @@ fn a_bundle_is_taken_only_as_it_was_signed() {
     );
     site.fail(&["verify", "../demo.kilnbundle", "--key", "../ops.pub"], 2, &["is signed, but not whole"]);
 }
+
+/// kiln is static: it needs no name service of the system, only `/etc/resolv.conf` (or `/etc/hosts`).
+#[test]
+fn names_are_resolved_where_there_is_no_c_library() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path();
+    for dir in ["etc", "tmp", "work"] {
+        std::fs::create_dir(root.join(dir)).unwrap();
+    }
+    std::fs::write(root.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").unwrap();
+    std::fs::copy(crate::site::KILN, root.join("kiln")).unwrap();
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/cluster.toml");
+    let text = std::fs::read_to_string(demo).unwrap();
+    let text = text.replace("dir = \"components\"", "mirror = \"http://mirror.example:8000\"");
+    std::fs::write(root.join("work/cluster.toml"), text).unwrap();
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fetch/names.py");
+    let mut names = Command::new("unshare");
+    names.args(["--user", "--map-root-user", "--net", "python3"]).arg(script).arg(root);
+    names.args(["/kiln", "fetch", "-C", "/work/cluster.toml"]).env("KILN_CACHE", "/tmp/cache");
+    names.env_remove("HTTPS_PROXY").env_remove("HTTP_PROXY").env_remove("http_proxy").env_remove("ALL_PROXY");
+    let done = names.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    // The server has nothing: that is what it fails with, not the name.
+    assert_eq!(done.status.code(), Some(4), "{out}{err}");
+    assert!(out.contains("asked: mirror.example"), "{out}{err}");
+    assert!(err.contains("http://mirror.example:8000/") && err.contains("501"), "{err}");
+}
