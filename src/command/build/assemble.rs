@@ -1,0 +1,140 @@
+//! What media of all formats carry: the payload. What differs between formats comes in as [`More`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use time::OffsetDateTime;
+
+use super::Build;
+use crate::blob::Blob;
+use crate::cluster::types::{HostName, Role};
+use crate::digest::Sha256;
+use crate::error::{IoContext, Result};
+use crate::fetch::archives::{self, Archive};
+use crate::fetch::cache::Cache;
+use crate::fetch::catalogue::Catalogue;
+use crate::fetch::images::Images;
+use crate::image::label::VolumeLabel;
+use crate::node::images::ImageList;
+use crate::payload::{self, Extra, Payload, PayloadInput};
+use crate::pki::Pki;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::sbom::{self, Parts};
+use crate::tree::{Entry, NodePath, Tree};
+use crate::{airgap, fetch, node};
+
+/// Renders what sets a machine up, for a label: the kickstart of an ISO.
+pub type Boot<'a> = &'a dyn Fn(&VolumeLabel) -> Result<String>;
+
+/// What a format adds to the payload.
+pub struct More<'a> {
+    /// Tells the base apart.
+    pub base: Sha256,
+    /// What sets the machine up.
+    pub boot: Boot<'a>,
+    /// Further files of the medium.
+    pub added: Vec<Extra>,
+}
+
+/// Everything the medium carries besides the vendor's files.
+pub fn assemble(build: &Build<'_>, more: More<'_>, report: &Report) -> Result<Payload> {
+    let Build { args, loaded, plan, .. } = build;
+    let More { base, boot, added } = more;
+    let cluster = &loaded.cluster;
+    let kiln = match &args.kiln {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().at("finding", Path::new("this program"))?,
+    };
+    payload::check_program(&kiln)?;
+    let Public { mut common, images, parts } = public(build, boot)?;
+    let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
+    pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
+
+    common.merge(pki.role_tree(args.profile)?)?;
+    let mut nodes: BTreeMap<HostName, Tree> = BTreeMap::new();
+    let only = args.only();
+    for node in cluster.nodes_of(args.profile).filter(|node| only.is_none_or(|only| *only == node.name)) {
+        let mut tree = plan.nodes.get(&node.name).map(|own| own.tree.clone()).unwrap_or_default();
+        tree.merge(pki.node_tree(cluster, node)?)?;
+        nodes.insert(node.name.clone(), tree);
+    }
+
+    let mut pools = BTreeMap::new();
+    if args.profile == Role::Worker && only.is_none() {
+        for pool in cluster.worker_pools.values() {
+            pools.insert(pool.name.clone(), pki.pool_tree(cluster, pool)?);
+        }
+    }
+
+    report.step("reading the payload");
+    payload::assemble(PayloadInput {
+        cluster,
+        role: args.profile,
+        kiln: &kiln,
+        kickstart: boot,
+        common: &common,
+        nodes: &nodes,
+        authority: pki.id(),
+        reinstall: only,
+        kernel_args: &plan.kernel_args,
+        base,
+        pools: &pools,
+        extra: std::iter::once(parts).chain(images.into_iter().map(image_file)).chain(added).collect(),
+    })
+}
+
+/// What a medium carries that is no secret.
+struct Public {
+    common: Tree,
+    images: Vec<Archive>,
+    /// The list of parts.
+    parts: Extra,
+}
+
+/// Gathers what is no secret, and proves that it is enough without a network.
+fn public(build: &Build<'_>, boot: Boot<'_>) -> Result<Public> {
+    let Build { args, loaded, assets, lock, plan } = build;
+    let cluster = &loaded.cluster;
+    let catalogue = Catalogue::load(assets)?;
+    let mut common = plan.common.clone();
+    let cache = Cache::of_user();
+    common.merge(fetch::component_tree(&catalogue, lock, cluster, args.profile, &cache)?)?;
+    let wanted = Images::load(assets)?.wanted(cluster);
+    let images = archives::for_role(lock, cluster, &wanted, args.profile, &cache)?;
+    // The label says nothing that the proof would look at.
+    let label = VolumeLabel::for_medium(&cluster.name, args.profile, "0000");
+    let files = images.iter().map(|archive| payload::image_path(&archive.file));
+    let rules = catalogue.of(cluster).flat_map(|(_, one)| one.files_for(cluster, args.profile, None));
+    let held = archives::held(&images, cluster.runtime)?;
+    let medium = airgap::Medium {
+        cluster,
+        plan,
+        common: &common,
+        kickstart: &boot(&label)?,
+        components: &rules.map(|(_, rule)| rule.path.clone()).collect(),
+        images: &held,
+        listed: &images.iter().flat_map(|archive| archive.names.iter().cloned()).collect(),
+        files: &files.chain([payload::KILN.to_owned()]).collect(),
+    };
+    airgap::refuse(&airgap::prove(&medium))?;
+    let by_digest = airgap::by_digest(&medium);
+    if !images.is_empty() {
+        let list = ImageList::of(cluster.runtime, &images, &by_digest).to_json()?;
+        common.insert(NodePath::new(node::images::LIST)?, Entry::file(0o644, Blob::bytes(list), "images"))?;
+    }
+    let parts = Parts::of(&catalogue, lock, cluster, args.profile, &held).to_json()?;
+    let (origin, path) = ("the list of parts".to_owned(), sbom::parts::PATH.to_owned());
+    let parts = Extra { origin, path, mode: 0o644, content: Blob::bytes(parts) };
+    Ok(Public { common, images, parts })
+}
+
+/// An image archive as a file of the medium.
+fn image_file(archive: Archive) -> Extra {
+    Extra {
+        origin: format!("image archive {}", archive.file),
+        path: payload::image_path(&archive.file),
+        mode: 0o644,
+        content: archive.content,
+    }
+}

@@ -1,0 +1,229 @@
+//! `kiln build`: one role of a cluster into a medium. The one place where clock, PKI, lock, plan and writer meet.
+
+mod assemble;
+mod iso;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::assets::Assets;
+use crate::cluster::Loaded;
+use crate::cluster::types::{HostName, Role};
+use crate::command::{ClusterArg, key};
+use crate::digest::Sha256;
+use crate::error::{Error, IoContext, Result};
+use crate::fetch::lock::Lock;
+use crate::image::inspect::text::printable;
+use crate::image::label::VolumeLabel;
+use crate::plan::{self, RolePlan};
+use crate::progress::Progress;
+use crate::report::{Report, human_size};
+use crate::sign::{self, SecretKey};
+
+/// What a medium is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The vendor's install ISO, with a kickstart: for machines, and whatever boots a CD or a USB stick
+    Iso,
+}
+
+impl Format {
+    /// Ending of a file of this kind.
+    fn ending(self) -> &'static str {
+        match self {
+            Format::Iso => "iso",
+        }
+    }
+}
+
+/// Arguments of `kiln build`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kiln build --profile master
+  kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso
+  kiln build --profile master --reinstall k8s-master2
+  kiln build --profile lb --sign ops.key")]
+pub struct Args {
+    /// Role to build a medium for
+    #[arg(long, short, value_enum)]
+    pub profile: Role,
+    /// What to write
+    #[arg(long, value_enum, default_value = "iso")]
+    pub format: Format,
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArg,
+    /// File to write; out/CLUSTER-PROFILE.FORMAT beside the cluster file if not given
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Build a medium for one node that may wipe that node's disks, and is for no other
+    #[arg(long, value_name = "NODE")]
+    pub reinstall: Option<HostName>,
+    /// Statically linked kiln to put on the medium; this program if not given
+    #[arg(long, value_name = "FILE")]
+    pub kiln: Option<PathBuf>,
+    /// Sign the medium with this secret key; OUTPUT.minisig is the signature
+    #[arg(long, value_name = "KEYFILE")]
+    pub sign: Option<PathBuf>,
+    /// Replace an output even if kiln did not make it
+    #[arg(long)]
+    pub force: bool,
+    /// Print the result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Args {
+    /// The one node that the medium is for, if it is not for all of the profile.
+    fn only(&self) -> Option<&HostName> {
+        self.reinstall.as_ref()
+    }
+}
+
+/// What all formats start from.
+struct Build<'a> {
+    args: &'a Args,
+    loaded: &'a Loaded,
+    assets: &'a Assets,
+    lock: &'a Lock,
+    plan: &'a RolePlan,
+}
+
+/// What was made.
+struct Made {
+    build_id: Sha256,
+    label: VolumeLabel,
+    size: u64,
+    sha256: Sha256,
+    /// Whether the base's bytes were shared and not copied.
+    reflinked: bool,
+}
+
+/// Builds the medium and says what was built.
+pub fn run(args: &Args, report: &Report) -> Result<()> {
+    let loaded = args.cluster.load(report)?;
+    check_node(args, &loaded)?;
+    report.step("planning");
+    let assets = Assets::new(Some(&loaded.dir))?;
+    let lock = Lock::load(&loaded.dir.join("kiln.lock"))?;
+    let versions = plan::versions(&lock);
+    let plan = plan::plan(&loaded.cluster, &assets, args.profile, &versions)?;
+    let build = Build { args, loaded: &loaded, assets: &assets, lock: &lock, plan: &plan };
+    let output = output_path(args, &loaded);
+    let make = match args.format {
+        Format::Iso => made(&build, &output, report, iso::check, iso::make),
+    };
+    let (made, key) = make?;
+    let signature = sign::beside(&output);
+    match &key {
+        Some(key) => signed(key, &output, &signature, &made.build_id.to_string(), report)?,
+        None if signature.exists() => report.warn(&format!(
+            "{} is of the medium that was there before; --sign makes a new one",
+            signature.display()
+        )),
+        None => {}
+    }
+    tell(args, report, &output, &made);
+    Ok(())
+}
+
+/// Makes a medium of a format: all that can be refused is refused before keys are made.
+fn made<T>(
+    build: &Build<'_>,
+    output: &Path,
+    report: &Report,
+    check: fn(&Build<'_>, &Path, &Report) -> Result<T>,
+    make: fn(&Build<'_>, T, &Path, &Report) -> Result<Made>,
+) -> Result<(Made, Option<SecretKey>)> {
+    let Build { args, loaded, .. } = build;
+    let ready = check(build, output, report)?;
+    check_place(args, loaded, output)?;
+    let key = args.sign.as_deref().map(|file| SecretKey::load(file, &|| key::password(file))).transpose()?;
+    key.iter().try_for_each(|_| sign::check_place(&sign::beside(output)))?;
+    if args.output.is_none() {
+        let out = loaded.dir.join("out");
+        std::fs::create_dir_all(&out).at("making the folder", &out)?;
+    }
+    Ok((make(build, ready, output, report)?, key))
+}
+
+/// Signs a finished medium.
+fn signed(key: &SecretKey, output: &Path, signature: &Path, build_id: &str, report: &Report) -> Result<()> {
+    report.step("signing the medium");
+    let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let comment = format!("file:{} build:{build_id}", printable(&name));
+    sign::put(signature, &key.sign(output, &comment, report)?)?;
+    report.note(&format!("signed {} with key {}", signature.display(), key.id()));
+    Ok(())
+}
+
+/// The one node that a medium is for must be one of the role.
+fn check_node(args: &Args, loaded: &Loaded) -> Result<()> {
+    let Some(name) = args.only() else { return Ok(()) };
+    match loaded.cluster.nodes.get(name) {
+        Some(node) if node.role == args.profile => Ok(()),
+        Some(node) => Err(Error::input(format!("{name} is of profile {}, not {}", node.role, args.profile))
+            .hint(format!("kiln build --profile {} --reinstall {name}", node.role))),
+        None => Err(Error::input(format!("cluster {} has no node {name}", loaded.cluster.name))
+            .hint("members of a worker pool are reinstalled by typing their name at the console")),
+    }
+}
+
+/// Where the medium goes.
+fn output_path(args: &Args, loaded: &Loaded) -> PathBuf {
+    let what = match &args.reinstall {
+        None => args.profile.to_string(),
+        Some(node) => format!("reinstall-{node}"),
+    };
+    let usual =
+        || loaded.dir.join("out").join(format!("{}-{what}.{}", loaded.cluster.name, args.format.ending()));
+    args.output.clone().unwrap_or_else(usual)
+}
+
+/// Refuses an output in a folder that is not there, and one that would replace what media are built from.
+fn check_place(args: &Args, loaded: &Loaded, output: &Path) -> Result<()> {
+    if args.output.is_some() {
+        let parent =
+            output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let found = std::fs::read_dir(parent).at("opening the folder", parent);
+        found.map_err(|error| error.hint("make the folder, or choose another output"))?;
+    }
+    let Ok(there) = output.canonicalize() else { return Ok(()) };
+    let own = [args.cluster.cluster.clone(), loaded.dir.join("kiln.lock"), loaded.dir.join("pki")];
+    let folders = loaded.cluster.components.dir.iter().chain(&loaded.cluster.base.rpms);
+    let inputs = own.iter().chain(folders).chain(&args.kiln).chain(&args.sign);
+    for input in inputs.filter_map(|path| path.canonicalize().ok()) {
+        if there.starts_with(&input) {
+            return Err(Error::input(format!("{} is what media are built from", output.display()))
+                .hint("choose another output"));
+        }
+    }
+    Ok(())
+}
+
+fn tell(args: &Args, report: &Report, output: &Path, made: &Made) {
+    if args.json {
+        let result = json!({
+            "output": output,
+            "size": made.size,
+            "sha256": made.sha256,
+            "label": made.label.as_str(),
+            "build_id": made.build_id,
+            "profile": args.profile.as_str(),
+            "reflinked": made.reflinked,
+            "signature": args.sign.as_ref().map(|_| sign::beside(output)),
+        });
+        report.data(&format!("{result}\n"));
+        return;
+    }
+    report.note(&format!("built {} ({}, label {})", output.display(), human_size(made.size), made.label));
+    report.note(&format!("      SHA-256 {}", made.sha256));
+    report.note(match args.profile {
+        Role::Master => "      It holds the masters' keys: keep it as safe as a root password.",
+        Role::Worker => {
+            "      It holds the workers' keys and the token with which machines join: keep it safe."
+        }
+        Role::Lb => "      It is made for machines of this cluster only: keep it safe.",
+    });
+}
