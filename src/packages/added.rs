@@ -10,6 +10,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::format::repodata::{self, Listed, Offered};
 use crate::format::rpm::read as rpm;
 use crate::payload::Extra;
+use crate::sbom::parts::Package;
 
 /// Folder of added packages on a medium.
 pub const FOLDER: &str = "/kiln/rpms";
@@ -114,6 +115,22 @@ fn one(path: &Path, name: &str, el: u8) -> Result<Listed> {
     }
     let sha256 = rpm::verify(&file, &found)?;
     Ok(Listed { file: name.to_owned(), sha256, rpm: found })
+}
+
+/// Added packages for the bill of materials, by path on a medium.
+pub fn bill(added: &[Added]) -> BTreeMap<String, Package> {
+    let package = |one: &Added| {
+        let rpm = &one.listed.rpm;
+        let package = Package {
+            name: rpm.package.name.clone(),
+            version: rpm.package.evr.to_string(),
+            arch: rpm.package.arch.clone(),
+            license: rpm.about.license.clone(),
+            sha256: one.listed.sha256,
+        };
+        (format!("{FOLDER}/{}", one.listed.file), package)
+    };
+    added.iter().map(package).collect()
 }
 
 /// Added packages and their repodata as files of a medium.

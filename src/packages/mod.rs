@@ -10,7 +10,7 @@ mod resolve;
 mod spec;
 mod universe;
 
-pub use added::{Added, FOLDER, medium_files, read as read_added};
+pub use added::{Added, FOLDER, bill, medium_files, read as read_added};
 pub use resolve::{Asked, resolve};
 pub use universe::Universe;
 

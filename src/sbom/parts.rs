@@ -29,6 +29,9 @@ pub struct Parts {
     pub components: BTreeMap<String, Component>,
     /// Images by name.
     pub images: BTreeMap<String, Image>,
+    /// Packages that the project adds, by path on the medium.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, Package>,
 }
 
 /// A component.
@@ -55,6 +58,22 @@ pub struct Image {
     pub digest: Option<Sha256>,
 }
 
+/// A package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Name.
+    pub name: String,
+    /// Epoch, version and release.
+    pub version: String,
+    /// Architecture.
+    pub arch: String,
+    /// What it says of its licence, in whatever words.
+    pub license: String,
+    /// Digest of the file.
+    pub sha256: Sha256,
+}
+
 impl Parts {
     /// The parts of a role's medium: what the lock pins for it, and the images of its archives.
     pub fn of(catalogue: &Catalogue, lock: &Lock, cluster: &Cluster, role: Role, images: &Held) -> Self {
@@ -77,7 +96,7 @@ impl Parts {
             digest: image.digest,
         };
         let images = images.iter().map(|(name, one)| (name.to_string(), image(one))).collect();
-        Self { format: FORMAT, components, images }
+        Self { format: FORMAT, components, images, packages: BTreeMap::new() }
     }
 
     /// The bytes of the file.
@@ -122,6 +141,7 @@ mod tests {
             format: FORMAT,
             components: BTreeMap::from([("runc".to_owned(), component)]),
             images: BTreeMap::from([("registry.k8s.io/pause:3.10".to_owned(), image)]),
+            packages: BTreeMap::new(),
         };
         let json = parts.to_json().unwrap();
         assert_eq!(Parts::from_json(&json).unwrap(), parts);

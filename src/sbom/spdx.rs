@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha1::Digest as _;
 
-use super::parts::Image;
+use super::parts::{Image, Package};
 use super::{Bill, Sums};
 use crate::digest::Sha256;
 use crate::payload::KILN;
@@ -47,6 +47,13 @@ pub fn document(bill: &Bill) -> Value {
     for (number, (name, image)) in bill.parts.images.iter().enumerate() {
         let id = reference("Image", &format!("{number}-{name}"));
         out.package(of_image(&id, name, image), &[], [].into_iter());
+        out.relate(MEDIUM, "CONTAINS", &id);
+    }
+    for (number, (path, rpm)) in bill.parts.packages.iter().enumerate() {
+        let id = reference("Rpm", &format!("{number}-{}", rpm.name));
+        let file = bill.files.keys().position(|known| known == path).zip(bill.files.get(path));
+        let (files, sums) = file.map_or((&[][..], None), |(at, sums)| (&payload[at..=at], Some(sums)));
+        out.package(of_rpm(&id, path, rpm), files, sums.into_iter());
         out.relate(MEDIUM, "CONTAINS", &id);
     }
     json!({
@@ -174,6 +181,16 @@ fn of_image(id: &str, name: &str, image: &Image) -> Value {
         }]);
     }
     package["comment"] = json!(format!("Its configuration is sha256:{}", image.id));
+    package
+}
+
+/// An added package. Its words for its licence are no SPDX expression, so they are told as a comment.
+fn of_rpm(id: &str, path: &str, rpm: &Package) -> Value {
+    let mut package = package(id, &rpm.name, Some(&rpm.version), "INSTALL", NONE);
+    package["packageFileName"] = json!(format!(".{path}"));
+    package["checksums"] = json!([{ "algorithm": "SHA256", "checksumValue": rpm.sha256.to_string() }]);
+    package["licenseComments"] = json!(format!("The package says: {}", rpm.license));
+    package["comment"] = json!(format!("Architecture {}", rpm.arch));
     package
 }
 

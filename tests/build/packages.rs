@@ -81,6 +81,14 @@ fn added_packages_lie_on_the_medium() {
     }
     project.pass(&["node", "verify", "--media", media.to_str().unwrap()]);
 
+    let told = project.pass(&["inspect", "--sbom", medium.to_str().unwrap()]).out;
+    crate::sbom::judged(&project, "packages", &told);
+    for text in
+        ["\"name\": \"kiln-app\"", "\"versionInfo\": \"2:1.0~rc1-3.el9\"", "./kiln/rpms/kiln-lib-2.0.rpm"]
+    {
+        assert!(told.contains(text), "{text}: {told}");
+    }
+
     let own = |name: &str| project.beside("dnf").join(name).display().to_string();
     let mut dnf = Command::new("dnf");
     dnf.args(["-q", "--releasever=9", "--nogpgcheck", "--repo=kiln", "--setopt=reposdir=/nonexistent"]);

@@ -8,7 +8,7 @@ use crate::bases;
 use crate::project::{PROFILES, Project, sha256};
 
 /// Checks a document with `pyspdxtools`.
-fn judged(project: &Project, name: &str, text: &str) -> Value {
+pub fn judged(project: &Project, name: &str, text: &str) -> Value {
     let path = project.beside("sbom").join(format!("{name}.spdx.json"));
     std::fs::write(&path, text).unwrap();
     bases::run(Command::new("pyspdxtools").arg("-i").arg(&path));

@@ -20,6 +20,7 @@ use crate::payload::{self, Extra, Payload, PayloadInput};
 use crate::pki::Pki;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::sbom::parts::Package;
 use crate::sbom::{self, Parts};
 use crate::tree::{Entry, NodePath, Tree};
 use crate::{airgap, fetch, node};
@@ -35,19 +36,21 @@ pub struct More<'a> {
     pub boot: Boot<'a>,
     /// Further files of the medium.
     pub added: Vec<Extra>,
+    /// Those of them that are packages, for the bill of materials.
+    pub packages: BTreeMap<String, Package>,
 }
 
 /// Everything the medium carries besides the vendor's files.
 pub fn assemble(build: &Build<'_>, more: More<'_>, report: &Report) -> Result<Payload> {
     let Build { args, loaded, plan, .. } = build;
-    let More { base, boot, added } = more;
+    let More { base, boot, added, packages } = more;
     let cluster = &loaded.cluster;
     let kiln = match &args.kiln {
         Some(path) => path.clone(),
         None => std::env::current_exe().at("finding", Path::new("this program"))?,
     };
     payload::check_program(&kiln)?;
-    let Public { mut common, images, parts } = public(build, boot)?;
+    let Public { mut common, images, parts } = public(build, boot, packages)?;
     let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
     pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
 
@@ -93,7 +96,7 @@ struct Public {
 }
 
 /// Gathers what is no secret, and proves that it is enough without a network.
-fn public(build: &Build<'_>, boot: Boot<'_>) -> Result<Public> {
+fn public(build: &Build<'_>, boot: Boot<'_>, packages: BTreeMap<String, Package>) -> Result<Public> {
     let Build { args, loaded, assets, lock, plan } = build;
     let cluster = &loaded.cluster;
     let catalogue = Catalogue::load(assets)?;
@@ -123,7 +126,9 @@ fn public(build: &Build<'_>, boot: Boot<'_>) -> Result<Public> {
         let list = ImageList::of(cluster.runtime, &images, &by_digest).to_json()?;
         common.insert(NodePath::new(node::images::LIST)?, Entry::file(0o644, Blob::bytes(list), "images"))?;
     }
-    let parts = Parts::of(&catalogue, lock, cluster, args.profile, &held).to_json()?;
+    let mut parts = Parts::of(&catalogue, lock, cluster, args.profile, &held);
+    parts.packages = packages;
+    let parts = parts.to_json()?;
     let (origin, path) = ("the list of parts".to_owned(), sbom::parts::PATH.to_owned());
     let parts = Extra { origin, path, mode: 0o644, content: Blob::bytes(parts) };
     Ok(Public { common, images, parts })

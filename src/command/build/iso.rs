@@ -1,5 +1,6 @@
 //! `kiln build --format iso`: the vendor's install ISO, with the payload and a kickstart.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::assemble::{More, assemble};
@@ -16,6 +17,7 @@ use crate::packages;
 use crate::payload::{self, Extra, Payload};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::sbom::parts::Package;
 
 /// Seconds that a boot menu waits before it installs.
 const MENU_TIMEOUT: u16 = 5;
@@ -25,6 +27,7 @@ pub struct Ready {
     base: PathBuf,
     fingerprint: Sha256,
     added: Vec<Extra>,
+    packages: BTreeMap<String, Package>,
 }
 
 /// Looks at the base, its packages and the output: refuses all that can be refused before keys are made.
@@ -38,15 +41,16 @@ pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Ready>
     report.step("resolving packages");
     let added = packages::check(&base, &loaded.cluster, plan)?;
     iso::check_output(&base, output, args.force)?;
-    Ok(Ready { base, fingerprint, added: packages::medium_files(&added)? })
+    let packages = packages::bill(&added);
+    Ok(Ready { base, fingerprint, added: packages::medium_files(&added)?, packages })
 }
 
 /// Writes the medium.
 pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> Result<Made> {
     let Build { args, loaded, assets, plan, .. } = build;
-    let Ready { base, fingerprint, added } = ready;
+    let Ready { base, fingerprint, added, packages } = ready;
     let boot = |label: &_| kickstart::render(&loaded.cluster, plan, label, assets);
-    let payload = assemble(build, More { base: fingerprint, boot: &boot, added }, report)?;
+    let payload = assemble(build, More { base: fingerprint, boot: &boot, added, packages }, report)?;
     let request = Remaster {
         base,
         output: output.to_owned(),

@@ -151,6 +151,13 @@ fn made<T>(
 /// Signs a finished medium.
 fn signed(key: &SecretKey, output: &Path, signature: &Path, build_id: &str, report: &Report) -> Result<()> {
     report.step("signing the medium");
+    // What was there is of another medium, and must not look as if it was of this one if signing fails.
+    match std::fs::remove_file(signature) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("removing", signature, error));
+        }
+        _ => {}
+    }
     let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let comment = format!("file:{} build:{build_id}", printable(&name));
     sign::put(signature, &key.sign(output, &comment, report)?)?;
