@@ -14,6 +14,7 @@ pub mod blob;
 pub mod digest;
 pub mod error;
 pub mod format;
+pub mod parallel;
 pub mod progress;
 pub mod tree;
 pub mod units;

@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::qcow2;
 use crate::error::{Error, IoContext, Result};
+use crate::format::qcow2;
 use crate::units;
 
 /// How a disk is attached, which decides its name on the machine.
@@ -201,10 +201,12 @@ impl Disk {
 fn blank(path: &Path, format: Format, size: u64) -> Result<()> {
     let file = File::create_new(path).at("making the disk", path)?;
     match format {
-        Format::Raw => file.set_len(size),
-        Format::Qcow2 => qcow2::write_blank(&file, size),
+        Format::Raw => file.set_len(size).at("making the disk", path),
+        // The map from a disk's clusters to the file's is held in QEMU's memory and written when the guest flushes. So when QEMU is
+        // killed, a cluster's first write is lost unless the guest flushed it: as on a drive with a write cache that loses its power.
+        // A raw file would keep every write, flushed or not.
+        Format::Qcow2 => qcow2::blank(&file, size),
     }
-    .at("making the disk", path)
 }
 
 /// A disk whose file is there.

@@ -18,7 +18,6 @@ pub mod install;
 pub mod junit;
 mod machine;
 pub mod matrix;
-mod qcow2;
 mod qmp;
 pub mod scenario;
 mod serial;

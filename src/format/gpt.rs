@@ -2,6 +2,7 @@
 //! names, types and identifiers kept. The tables of isohybrid overlap on purpose; that is kept, too.
 
 use super::bytes::{le32, le64, put};
+use super::guid::Guid;
 use super::read_at::ReadAt;
 
 /// Bytes of a sector in all tables that kiln reads.
@@ -72,6 +73,32 @@ impl Gpt {
             .filter(|(_, entry)| entry[..16] != [0; 16])
             .map(|(index, entry)| Partition { index, first: le64(entry, 32), last: le64(entry, 40) })
             .collect()
+    }
+
+    /// What a partition is for.
+    pub fn kind(&self, index: usize) -> Guid {
+        let at = index * self.entry_size();
+        let mut kind = [0; 16];
+        if let Some(bytes) = self.entries.get(at..at + 16) {
+            kind.copy_from_slice(bytes);
+        }
+        Guid(kind)
+    }
+
+    /// Adds a partition in the first free entry: its number from 0, or `None` if there is none.
+    pub fn add(&mut self, kind: Guid, id: Guid, (first, last): (u64, u64), name: &str) -> Option<usize> {
+        let size = self.entry_size();
+        let index = self.entries.chunks_exact(size).position(|entry| entry[..16] == [0; 16])?;
+        let mut entry = vec![0; size];
+        put(&mut entry, 0, &kind.0);
+        put(&mut entry, 16, &id.0);
+        put(&mut entry, 32, &first.to_le_bytes());
+        put(&mut entry, 40, &last.to_le_bytes());
+        // 36 units of UTF-16.
+        let name: Vec<u8> = name.encode_utf16().take(36).flat_map(u16::to_le_bytes).collect();
+        put(&mut entry, 56, &name);
+        put(&mut self.entries, index * size, &entry);
+        Some(index)
     }
 
     /// Gives a partition another place.

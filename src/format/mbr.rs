@@ -60,6 +60,14 @@ pub fn place(sector: &mut [u8], index: usize, start: u64, sectors: u64) {
     put(sector, at + 5, &chs);
 }
 
+/// Makes an entry that is not in use one of a partition.
+pub fn add(sector: &mut [u8], index: usize, kind: u8, start: u64, sectors: u64) {
+    let at = TABLE + 16 * index;
+    // Not active; the start in cylinders, heads and sectors is too far to tell.
+    put(sector, at, &[0, 0xFE, 0xFF, 0xFF, kind]);
+    place(sector, index, start, sectors);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
 /// A source of bytes that can be read at any place.
 pub trait ReadAt {
     /// Fills `buf` with the bytes from `offset`; fails with `UnexpectedEof` when the source ends before.
@@ -18,6 +21,35 @@ pub trait ReadAt {
         let mut buf = vec![0; len];
         self.read_exact_at(&mut buf, offset)?;
         Ok(buf)
+    }
+}
+
+/// A source of which it can be told where it holds data. Holes read as zeros.
+pub trait Sparse: ReadAt {
+    /// The next run of data at or behind `from`: its first byte and its end. A run may go on right behind its end.
+    fn next_data(&self, from: u64) -> io::Result<Option<(u64, u64)>>;
+}
+
+impl Sparse for File {
+    fn next_data(&self, from: u64) -> io::Result<Option<(u64, u64)>> {
+        let size = ReadAt::size(self)?;
+        if from >= size {
+            return Ok(None);
+        }
+        let data = match seek(self, SeekFrom::Data(from)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => return Ok(None),
+            // A file system that cannot tell has no holes.
+            Err(_) => return Ok(Some((from, size))),
+        };
+        let hole = seek(self, SeekFrom::Hole(data)).unwrap_or(size);
+        Ok((data < size).then_some((data, hole.clamp(data + 1, size))))
+    }
+}
+
+impl<T: Sparse + ?Sized> Sparse for Arc<T> {
+    fn next_data(&self, from: u64) -> io::Result<Option<(u64, u64)>> {
+        (**self).next_data(from)
     }
 }
 

@@ -1,6 +1,7 @@
 //! ISO 9660 (ECMA-119, 4th edition) with SUSP 1.12, Rock Ridge (IEEE P1282) and Joliet: a reader hardened against hostile
 //! images, and what the remaster writer needs to write directory trees. Not a general image builder.
 
+pub mod blank;
 pub mod content;
 pub mod emit;
 pub mod names;
