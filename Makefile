@@ -62,6 +62,7 @@ fuzz: ## Coverage-guided fuzzing of every reader of foreign bytes, a minute each
 bench: build ## Measure against cp and xorriso in the same run, print ratios (about 10 minutes)
 	@python3 tests/bench/iso.py $(KILN)
 	@[ ! -d components-1.37.2 ] || python3 tests/bench/fetched.py $(KILN)
+	@python3 tests/bench/disk.py $(KILN)
 
 docs: build ## Write what is generated: man pages, completions, schema, sample file
 	@$(KILN) docs docs/generated

@@ -114,7 +114,7 @@ pub(crate) fn payload(cluster: &Cluster, role: Role, kiln: &Path) -> Result<Payl
         cluster,
         role,
         kiln,
-        kickstart: &|label: &VolumeLabel| Ok(format!("# {label}\n")),
+        boot: &|label: &VolumeLabel| Ok(vec![(crate::payload::KICKSTART, format!("# {label}\n"))]),
         common: &common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),

@@ -1,5 +1,6 @@
 //! One file a command: `Args` (clap) and `run`. Commands are where side effects live; they call the library and report.
 
+pub mod adopt;
 pub mod agent;
 pub mod boot;
 pub mod build;

@@ -1,6 +1,6 @@
 //! `kiln node`: what runs on the machines. The installer's scripts call it; people rarely do.
 
-use crate::command::{agent, install, kube, routes};
+use crate::command::{adopt, agent, install, kube, routes};
 use crate::error::Result;
 use crate::report::Report;
 
@@ -44,6 +44,10 @@ pub enum Command {
     #[command(after_help = "Examples:
   kiln node unfinished")]
     Unfinished,
+    /// Make a machine that started from a disk image the node that it is; a unit of disk images
+    #[command(after_help = "Examples:
+  kiln node adopt --label KILN-PROD-WORKER-1A2B")]
+    Adopt(adopt::Args),
     /// Check every file of a mounted medium against its manifest
     Verify(install::VerifyArgs),
     /// Load the container images of the install medium; run at boot
@@ -99,6 +103,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Command::Verify(args) => (args.json, install::verify(args, report)),
         Command::BootDisk(args) => return install::boot_disk(args, report),
         Command::Bind(args) => return install::bind(args, report),
+        Command::Adopt(args) => return adopt::run_adopt(args, report),
         Command::Finish(args) => return install::finish(args, report),
         Command::Release => return install::release(report),
         Command::Unfinished => return install::unfinished(report),

@@ -5,6 +5,7 @@
 
 mod el;
 mod model;
+mod nocloud;
 
 use crate::profile::PortLabel;
 pub use crate::profile::Selinux;
@@ -16,10 +17,11 @@ use serde::Serialize;
 
 use crate::assets::Assets;
 use crate::cluster::Cluster;
-use crate::cluster::types::{HostName, Release, Role};
+use crate::cluster::types::{HostName, PasswordHash, Release, Role};
 use crate::error::{Context, Error, Result};
 use crate::image::label::VolumeLabel;
 use crate::packages;
+use crate::payload;
 use crate::plan::RolePlan;
 use crate::render;
 
@@ -45,6 +47,13 @@ const SCRIPTS: [(Stage, &str); 6] = [
 /// The function that scripts stop with: `hold` in their templates.
 const HOLD: &str = "kickstart/hold.sh.j2";
 
+/// What SELinux is told inside a new system, whichever way that comes: `system` in their templates.
+const SYSTEM: &str = "kickstart/system.sh.j2";
+
+/// Scripts of the first boot of a disk image, by their path on its payload.
+const FIRST_BOOT: [(&str, &str); 2] =
+    [(payload::FIRST_BOOT, "kickstart/first-boot.sh.j2"), (payload::SET_UP, "kickstart/set-up.sh.j2")];
+
 /// What a kickstart is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -64,6 +73,8 @@ pub struct Request<'a> {
     pub selinux_booleans: &'a [String],
     /// Labels of TCP ports for SELinux.
     pub selinux_ports: &'a [PortLabel],
+    /// Words for the kernel's command line.
+    pub kernel_args: &'a [String],
 }
 
 /// What the scripts' templates see.
@@ -82,11 +93,44 @@ struct Data<'a> {
     ssh_keys: Vec<&'a str>,
     hold_minutes: u32,
     hold: String,
+    system: String,
+    root_password: Option<&'a str>,
+    kernel_args: String,
+    packages: &'a [String],
+    firewall: bool,
 }
 
 /// Renders the kickstart of a role's medium with that label.
 pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &Assets) -> Result<String> {
-    let request = Request {
+    Ok(build(&request(cluster, plan, label), &|name| assets.text(name))?.to_string())
+}
+
+/// Renders what sets a machine up that starts from a disk image with that label: what cloud-init reads ([`nocloud`]), and the
+/// scripts that it leads to, by their paths on the payload.
+pub fn first_boot(
+    cluster: &Cluster,
+    plan: &RolePlan,
+    label: &VolumeLabel,
+    assets: &Assets,
+) -> Result<payload::Texts> {
+    boot_files(&request(cluster, plan, label), &|name| assets.text(name))
+}
+
+/// The same, from what it is made of.
+fn boot_files(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -> Result<payload::Texts> {
+    let cluster = request.cluster;
+    root_password(cluster, el_of(cluster.base.release)?)?;
+    let data = data(request, template)?;
+    let mut files = nocloud::files(request);
+    for (path, name) in FIRST_BOOT {
+        let text = render::text(name, &template(name)?, &data).context("rendering the first boot")?;
+        files.push((path, text));
+    }
+    Ok(files)
+}
+
+fn request<'a>(cluster: &'a Cluster, plan: &'a RolePlan, label: &'a VolumeLabel) -> Request<'a> {
+    Request {
         cluster,
         role: plan.role,
         label,
@@ -95,8 +139,8 @@ pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &
         selinux: plan.selinux,
         selinux_booleans: &plan.selinux_booleans,
         selinux_ports: &plan.selinux_ports,
-    };
-    Ok(build(&request, &|name| assets.text(name))?.to_string())
+        kernel_args: &plan.kernel_args,
+    }
 }
 
 /// What the kickstart of a release asks for besides the packages of the profile: the smallest environment, and its core.
@@ -120,9 +164,7 @@ pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -
     let mut kickstart = Kickstart::new(el, &title);
     commands(request, el)?.into_iter().try_for_each(|command| kickstart.add(command))?;
     request.packages.iter().try_for_each(|package| kickstart.add_package(package))?;
-    let mut data = data(request)?;
-    let hold = render::text(HOLD, &template(HOLD)?, &data).context("rendering the kickstart")?;
-    data.hold = hold.trim_end().to_owned();
+    let data = data(request, template)?;
     for (stage, name) in SCRIPTS {
         let body = render::text(name, &template(name)?, &data).context("rendering the kickstart")?;
         kickstart.add_script(stage, name, body)?;
@@ -186,7 +228,18 @@ fn root_password(cluster: &Cluster, el: El) -> Result<RootPassword> {
     }
 }
 
-fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
+/// What the templates see, the parts that they share rendered.
+fn data<'a>(request: &Request<'a>, template: &dyn Fn(&str) -> Result<String>) -> Result<Data<'a>> {
+    let mut data = facts(request)?;
+    let part = |name, data: &Data<'_>| {
+        let text = render::text(name, &template(name)?, data).context("rendering the kickstart")?;
+        Ok::<_, Error>(text.trim_end().to_owned())
+    };
+    (data.hold, data.system) = (part(HOLD, &data)?, part(SYSTEM, &data)?);
+    Ok(data)
+}
+
+fn facts<'a>(request: &Request<'a>) -> Result<Data<'a>> {
     let cluster = request.cluster;
     let check = |what: &str, list: &[String], more: &str| -> Result<()> {
         let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
@@ -197,6 +250,8 @@ fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
     };
     check("a unit", request.units, "@._-:")?;
     check("an SELinux boolean", request.selinux_booleans, "_")?;
+    check("a package", request.packages, "@._-:+^")?;
+    request.kernel_args.iter().try_for_each(|arg| Word::new("kernel argument", arg).map(|_| ()))?;
     Ok(Data {
         cluster: cluster.name.to_string(),
         role: request.role.as_str(),
@@ -210,6 +265,11 @@ fn data<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         ssh_keys: cluster.access.ssh_keys.iter().map(|key| key.as_str()).collect(),
         hold_minutes: HOLD_MINUTES,
         hold: String::new(),
+        system: String::new(),
+        root_password: cluster.access.root_password_hash.as_ref().map(PasswordHash::as_str),
+        kernel_args: request.kernel_args.join(" "),
+        packages: request.packages,
+        firewall: request.packages.iter().any(|package| package == "firewalld"),
     })
 }
 

@@ -14,20 +14,22 @@ fn words(list: &[&str]) -> Vec<String> {
 
 /// The kickstart of a cluster with something in every list.
 fn build_for(cluster: &Cluster) -> Result<Kickstart> {
+    with_request(cluster, |request| build(request, &template))
+}
+
+fn with_request<T>(cluster: &Cluster, then: impl FnOnce(&Request<'_>) -> T) -> T {
     let label = VolumeLabel::for_medium(&cluster.name, Role::Master, "1a2b");
-    build(
-        &Request {
-            cluster,
-            role: Role::Master,
-            label: &label,
-            packages: &words(&["chrony", "container-selinux", "firewalld"]),
-            units: &words(&["chronyd.service", "kubelet.service"]),
-            selinux: Selinux::Permissive,
-            selinux_booleans: &words(&["httpd_can_network_connect"]),
-            selinux_ports: &[crate::profile::PortLabel::parse("http_port_t:6443").unwrap()],
-        },
-        &template,
-    )
+    then(&Request {
+        cluster,
+        role: Role::Master,
+        label: &label,
+        packages: &words(&["chrony", "container-selinux", "firewalld"]),
+        units: &words(&["chronyd.service", "kubelet.service"]),
+        selinux: Selinux::Permissive,
+        selinux_booleans: &words(&["httpd_can_network_connect"]),
+        selinux_ports: &[crate::profile::PortLabel::parse("http_port_t:6443").unwrap()],
+        kernel_args: &words(&["quiet", "systemd.unified_cgroup_hierarchy=0"]),
+    })
 }
 
 fn on(release: &str) -> Cluster {
@@ -91,6 +93,34 @@ fn scripts_are_sound_for_bash_and_shellcheck() {
             check("shellcheck", "shellcheck", &["--shell=bash", "--severity=style", "-"], body);
         }
     }
+}
+
+#[test]
+fn the_first_boot_of_disk_images_is_sound() {
+    for (release, el) in RELEASES {
+        let mut cluster = on(release);
+        cluster.access.root_password_hash = Some(format!("$6$salt${}", "a".repeat(86)).parse().unwrap());
+        let files = with_request(&cluster, |request| boot_files(request, &template)).unwrap();
+        let text = |path: &str| &files.iter().find(|(name, _)| *name == path).unwrap().1;
+        for path in [crate::payload::FIRST_BOOT, crate::payload::SET_UP] {
+            check("dash", "dash", &["-n"], text(path));
+            check("shellcheck", "shellcheck", &["--shell=sh", "--severity=style", "-"], text(path));
+        }
+        assert!(text("/kiln/set-up.sh").contains("systemctl enable kubelet.service\n"), "EL {el}");
+        // YAML as cloud-init reads it, with one command that a shell takes.
+        let yaml = "import sys, yaml; data = yaml.safe_load(sys.stdin); assert data['users'] == []; \
+                    assert data['disable_root'] is False; [command] = data['bootcmd']; assert command[:2] == ['sh', '-c']; \
+                    import subprocess; subprocess.run(['sh', '-n', '-c', command[2]], check=True)";
+        check("python3", "python3-yaml", &["-c", yaml], text("/user-data"));
+        assert!(text("/user-data").starts_with("#cloud-config\n"));
+        assert_eq!(text("/meta-data"), "instance-id: KILN-PROD-MASTER-1A2B\n");
+        assert_eq!(text("/network-config"), "version: 1\nconfig: disabled\n");
+    }
+    // Members of a pool have their address from DHCP.
+    let pools = with_request(&cluster(), |request| {
+        boot_files(&Request { role: Role::Worker, ..*request }, &template)
+    });
+    assert!(pools.unwrap().iter().all(|(path, _)| *path != "/network-config"));
 }
 
 /// Runs a script in a place where all its first real command can do is fail; what it said on the console, and what it told
@@ -218,6 +248,7 @@ fn hostile_words_are_refused() {
         selinux: Selinux::Enforcing,
         selinux_booleans: &none,
         selinux_ports: &[],
+        kernel_args: &none,
     };
     build(&fine, &template).unwrap();
     for bad in ["a b", "x\"; reboot", "$(x)", "a\\"] {

@@ -17,7 +17,7 @@ use crate::kickstart::Word;
 use crate::payload::manifest::Manifest;
 
 /// Name of the bond that carries the node's address.
-const BOND: &str = "bond0";
+pub(super) const BOND: &str = "bond0";
 /// Longest name of an interface in Linux (IFNAMSIZ less its end).
 const LONGEST_NAME: usize = 15;
 
@@ -160,25 +160,32 @@ impl Lines<'_> {
         }
     }
 
-    /// The name that a NIC has now.
     fn name(&self, found: &Found, mac: Mac) -> Result<String> {
-        let Some(nic) = self.machine.nics.iter().find(|nic| nic.mac == mac) else {
-            return Err(Error::input(format!("{}: this machine has no NIC {mac}", found.name)).hint(
-                format!(
-                    "correct the node's mac, bond and nic in cluster.toml; it has\n{}",
-                    self.machine.describe()
-                ),
-            ));
-        };
-        Ok(Word::new("the name of a network interface", &nic.name)?.to_string())
+        nic_name(self.machine, found, mac)
     }
+}
+
+/// The name that a NIC has now.
+pub(super) fn nic_name(machine: &Machine, found: &Found, mac: Mac) -> Result<String> {
+    let Some(nic) = machine.nics.iter().find(|nic| nic.mac == mac) else {
+        return Err(Error::input(format!("{}: this machine has no NIC {mac}", found.name)).hint(format!(
+            "correct the node's mac, bond and nic in cluster.toml; it has\n{}",
+            machine.describe()
+        )));
+    };
+    Ok(Word::new("the name of a network interface", &nic.name)?.to_string())
+}
+
+/// The name of a VLAN's interface.
+pub(super) fn vlan_name(parent: &str, vlan: VlanId) -> String {
+    let usual = format!("{parent}.{vlan}");
+    if usual.len() > LONGEST_NAME { format!("vlan{vlan}") } else { usual }
 }
 
 /// The installer calls it `<parent>.<id>`; a longer name than Linux takes is said.
 fn vlan_words(parent: &str, vlan: VlanId) -> String {
-    let usual = format!("{parent}.{vlan}");
-    let name =
-        if usual.len() > LONGEST_NAME { format!(" --interfacename=vlan{vlan}") } else { String::new() };
+    let name = vlan_name(parent, vlan);
+    let name = if name.starts_with(parent) { String::new() } else { format!(" --interfacename={name}") };
     format!(" --vlanid={vlan}{name}")
 }
 

@@ -11,6 +11,11 @@ use crate::cluster::types::{HostName, Mac, Role, SystemUuid};
 use crate::error::{Error, IoContext, Result};
 use crate::payload::manifest::{Manifest, ManifestNode};
 
+/// What a hypervisor may say of a machine (QEMU `-fw_cfg name=opt/kiln/node,string=NAME`).
+const FW_CFG: &str = "sys/firmware/qemu_fw_cfg/by_name/opt/kiln/node/raw";
+/// OEM strings (SMBIOS 3.7, type 11), as the kernel shows the table.
+const OEM: &str = "sys/firmware/dmi/entries/11-0/raw";
+
 /// A network interface that has hardware behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
@@ -33,7 +38,7 @@ pub struct Machine {
     pub uuid: Option<SystemUuid>,
     /// SMBIOS asset tag of the chassis.
     pub asset_tag: Option<String>,
-    /// `kiln.node=` of the kernel's command line.
+    /// `kiln.node=` of the kernel's command line, of an SMBIOS OEM string, or QEMU's `opt/kiln/node`.
     pub asked_node: Option<String>,
     /// `kiln.pool=` of the kernel's command line.
     pub asked_pool: Option<String>,
@@ -72,6 +77,9 @@ impl Machine {
                 Some(("kiln.pool", name)) => machine.asked_pool = Some(name.to_owned()),
                 _ => {}
             }
+        }
+        if machine.asked_node.is_none() {
+            machine.asked_node = oem_node(root).or_else(|| short(&root.join(FW_CFG)));
         }
         Ok(machine)
     }
@@ -215,6 +223,16 @@ fn reinstalls_another(node: &ManifestNode, manifest: &Manifest) -> Error {
     .hint(format!("boot the {} medium of cluster {}", node.role, manifest.cluster))
 }
 
+/// The node that an OEM string asks for: `kiln.node=NAME`. The strings lie behind the table's fixed part, each with a zero.
+fn oem_node(root: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut table = Vec::new();
+    fs::File::open(root.join(OEM)).ok()?.take(64 << 10).read_to_end(&mut table).ok()?;
+    let strings = table.get(usize::from(*table.get(1)?)..)?.split(|byte| *byte == 0);
+    let mut texts = strings.filter_map(|string| std::str::from_utf8(string).ok());
+    texts.find_map(|text| text.trim().strip_prefix("kiln.node=").map(str::to_owned))
+}
+
 /// Name of a member of a pool: the pool's and the last half of its MAC address.
 fn pool_member(pool: &HostName, mac: Mac) -> String {
     let [.., a, b, c] = mac.octets();
@@ -343,6 +361,12 @@ mod tests {
         fake.nic("eth1", "52:54:00:00:31:71", true);
         let error = find(&fake, Role::Master).unwrap_err();
         assert!(error.to_string().contains("is k8s-master1, but k8s-master3 was asked for"), "{error}");
+        fake.put("proc/cmdline", "quiet").nic("eth1", "52:54:00:00:31:98", true);
+        fake.put("sys/firmware/qemu_fw_cfg/by_name/opt/kiln/node/raw", "k8s-master2");
+        assert_eq!(Machine::look(fake.root()).unwrap().asked_node.as_deref(), Some("k8s-master2"));
+        let table = "\u{b}\u{5}\0\u{1}\u{2}hello\0kiln.node=k8s-master1\0\0";
+        fake.put("sys/firmware/dmi/entries/11-0/raw", table);
+        assert_eq!(Machine::look(fake.root()).unwrap().asked_node.as_deref(), Some("k8s-master1"));
         fake.put("proc/cmdline", "kiln.node=nobody");
         assert!(find(&fake, Role::Master).unwrap_err().to_string().contains("no such node"));
     }

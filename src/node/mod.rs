@@ -2,6 +2,7 @@
 //!
 //! It needs no shared library and Linux 3.10 or later. In the installer it runs `wipefs` of util-linux.
 
+pub mod adopt;
 pub mod agent;
 pub mod answers;
 pub mod attach;
@@ -19,6 +20,7 @@ pub mod knock;
 pub mod kube;
 mod layer;
 pub mod mend;
+pub mod netfiles;
 pub mod place;
 pub mod preflight;
 pub mod prepare;

@@ -129,7 +129,7 @@ fn images(layer: &mut Layer, media: &Path, manifest: &Manifest, progress: &dyn P
 }
 
 /// Lays down a tree, by way of an archive: there is one way to write a file.
-fn tree(layer: &mut Layer, tree: &Tree) -> Result<()> {
+pub(super) fn tree(layer: &mut Layer, tree: &Tree) -> Result<()> {
     let archive = crate::format::tar::write(tree, 0)?;
     let mut reader = Reader::new(archive.reader());
     while let Some(member) = reader.next_member()? {

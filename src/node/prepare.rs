@@ -271,7 +271,8 @@ fn with_disks(error: Error, disks: &[Disk]) -> Error {
     error.hint(hint)
 }
 
-fn node_file(found: &Found, manifest: &Manifest, machine: &Machine) -> NodeFile {
+/// Who a machine is, as it was found.
+pub(super) fn node_file(found: &Found, manifest: &Manifest, machine: &Machine) -> NodeFile {
     NodeFile {
         name: found.name.to_string(),
         profile: manifest.role.to_string(),

@@ -52,6 +52,23 @@ pub fn pool_archive(name: &HostName) -> String {
 /// Time that all members of the archives carry: the epoch. Files on a node get the time at which they are laid down.
 const MTIME: u64 = 0;
 
+/// Path of the data of a disk image's first boot that cloud-init takes (NoCloud).
+pub const USER_DATA: &str = "/user-data";
+/// The same: which instance it is.
+pub const META_DATA: &str = "/meta-data";
+/// The same: the network until the node has its own.
+pub const NETWORK_CONFIG: &str = "/network-config";
+/// Path of the script with which a disk image's first boot begins.
+pub const FIRST_BOOT: &str = "/kiln/first-boot.sh";
+/// Path of the script that sets the system of a disk image up.
+pub const SET_UP: &str = "/kiln/set-up.sh";
+
+/// Texts that set a machine up, by their paths on the medium.
+pub type Texts = Vec<(&'static str, String)>;
+
+/// Renders them for a label: the kickstart of an ISO, what cloud-init reads of a disk image.
+pub type Boot<'a> = &'a dyn Fn(&VolumeLabel) -> Result<Texts>;
+
 /// What a payload is made of.
 pub struct PayloadInput<'a> {
     /// The cluster.
@@ -68,8 +85,8 @@ pub struct PayloadInput<'a> {
     pub base: Sha256,
     /// kiln's own program, statically linked.
     pub kiln: &'a Path,
-    /// Renders the kickstart for a label. Called twice: the label depends on all else that reaches the medium.
-    pub kickstart: &'a dyn Fn(&VolumeLabel) -> Result<String>,
+    /// Renders what sets a machine up, for a label. Called twice: the label depends on all else that reaches the medium.
+    pub boot: Boot<'a>,
     /// Files that all nodes of the role share, no node's secrets among them.
     pub common: &'a Tree,
     /// Files that only one node may have, for every node of the role.
@@ -118,10 +135,12 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     let mut facts = vec![
         ("base".to_owned(), input.base),
         ("manifest".to_owned(), Sha256::of(&manifest.to_json()?)),
-        (KICKSTART.to_owned(), Sha256::of((input.kickstart)(&draft)?.as_bytes())),
         (KILN.to_owned(), kiln.digest()?),
         (COMMON.to_owned(), input.common.digest()?),
     ];
+    for (path, text) in (input.boot)(&draft)? {
+        facts.push((path.to_owned(), Sha256::of(text.as_bytes())));
+    }
     for (name, tree) in input.nodes {
         facts.push((node_archive(name), tree.digest()?));
     }
@@ -136,9 +155,10 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     let label = VolumeLabel::for_medium(&input.cluster.name, input.role, &build_id.to_string());
     (manifest.build_id, manifest.label) = (build_id, label.clone());
 
-    let kickstart = Blob::bytes((input.kickstart)(&label)?.into_bytes());
     let mut files = Files::default();
-    files.add("the kickstart", KICKSTART, 0o644, kickstart)?;
+    for (path, text) in (input.boot)(&label)? {
+        files.add("what sets a machine up", path, 0o644, Blob::bytes(text.into_bytes()))?;
+    }
     files.add("kiln itself", KILN, 0o755, kiln)?;
     files.add("the role's archive", COMMON, 0o644, tar::write(input.common, MTIME)?)?;
     for (name, archive) in nodes {

@@ -61,7 +61,7 @@ fn one_path_has_one_source() {
         content: Blob::bytes(*b"x"),
     };
     let build = |common: &Tree, nodes: &BTreeMap<HostName, Tree>, extra| {
-        let kickstart = &|label: &VolumeLabel| Ok(label.to_string());
+        let boot = &|label: &VolumeLabel| Ok(vec![(KICKSTART, label.to_string())]);
         let role = Role::Lb;
         let (base, pools) = (Sha256::of(b"base"), &BTreeMap::new());
         let cluster = &cluster;
@@ -74,7 +74,7 @@ fn one_path_has_one_source() {
             kernel_args,
             base,
             kiln: &kiln,
-            kickstart,
+            boot,
             common,
             nodes,
             pools,

@@ -201,6 +201,11 @@ fn wire() {
 }
 
 #[test]
+fn disk() {
+    fuzz(targets::disk, &corpus(&["tests/fuzz/corpus/disk"]));
+}
+
+#[test]
 fn frame() {
     fuzz(targets::frame, &corpus(&["tests/fuzz/corpus/frame"]));
 }

@@ -52,6 +52,22 @@ pub fn inspect(bytes: &[u8]) {
     }
 }
 
+/// A cloud image: the qcow2 reader and its table of partitions; and the plan of a larger disk, which must keep what is there.
+pub fn disk(bytes: &[u8]) {
+    use kiln::format::qcow2::Qcow2;
+    use kiln::format::read_at::{ReadAt, Sparse};
+    let _ = kiln::image::disk::plan_of(&bytes);
+    let Ok(image) = Qcow2::open(bytes) else { return };
+    let mut next = 0;
+    for _ in 0..64 {
+        let Ok(Some((from, to))) = image.next_data(next) else { break };
+        assert!(from >= next && to > from, "runs go on");
+        let _ = image.read_vec_at(from, (to - from).min(64 << 10) as usize);
+        next = to;
+    }
+    let _ = kiln::image::disk::plan_of(&image);
+}
+
 /// The cluster file.
 pub fn toml(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {

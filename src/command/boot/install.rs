@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::boot::disk::Disk;
+use crate::boot::disk::{Disk, Format};
 use crate::boot::hardware::{Hardware, Nic, Rtc};
-use crate::boot::install::phase::{Cut, CutFrom, duration};
+use crate::boot::install::phase::{Cut, CutFrom, Phase, duration};
 use crate::boot::install::{Alone, Down, InstallOutcome, InstallSpec, Usual, install, report as results};
 use crate::boot::junit::{self, Case};
 use crate::boot::{Failure, Order};
 use crate::error::{Class, Error, IoContext, Result};
+use crate::image::disk;
+use crate::progress::Progress;
 use crate::report::Report;
 
 /// What is expected of the installer.
@@ -68,12 +70,40 @@ pub struct InstallArgs {
 pub fn run(args: &super::Args, medium: &Path, work: &Path, report: &Report) -> Result<()> {
     let spec = spec(args, medium, work);
     let outcome = install(&spec, &Alone, report)?;
+    tell(args, spec, outcome, report)
+}
+
+fn tell(args: &super::Args, spec: InstallSpec, outcome: InstallOutcome, report: &Report) -> Result<()> {
     if args.json {
         report.data(&format!("{:#}\n", results::json(&spec, &outcome)));
     } else {
         print(&spec, &outcome, report);
     }
     finish(args, &[(spec, outcome)], report)
+}
+
+/// Starts a machine from a copy of a disk image: the first boot makes it a node and resets it, then it comes up as that. With
+/// `--expect refused` it comes up as it is.
+pub fn disk(args: &super::Args, image: &Path, work: &Path, report: &Report) -> Result<()> {
+    let form = disk::form(image).unwrap_or(disk::Form::Raw);
+    let format = if form == disk::Form::Raw { Format::Raw } else { Format::Qcow2 };
+    let copy = work.with_extension("disk");
+    report.step(&format!("copying {}", image.display()));
+    disk::copy(image, &copy)?;
+    let mut spec = spec(args, image, work);
+    spec.medium = None;
+    let bus = args.install.disk.first().map_or_else(Default::default, |disk| disk.bus);
+    spec.disks.insert(0, Disk { file: Some(copy.clone()), format: Some(format), bus, ..Disk::default() });
+    let boots = (1..=args.install.boots).map(|number| Phase::boot(number, args.install.until.clone()));
+    let first = Phase { medium: false, name: "first-boot".to_owned(), ..Phase::install() };
+    let refused = args.install.expect == Expect::Refused;
+    spec.phases = (!refused).then_some(first).into_iter().chain(boots).collect();
+    let outcome = install(&spec, &Alone, report);
+    if !args.keep {
+        // The next run sweeps what could not be removed.
+        let _ = std::fs::remove_file(&copy);
+    }
+    tell(args, spec, outcome?, report)
 }
 
 fn spec(args: &super::Args, medium: &Path, work: &Path) -> InstallSpec {

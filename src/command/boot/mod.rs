@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::boot::{self, Accel, Attach, BootOutcome, BootSpec, Firmware};
 use crate::cluster::types::{Mac, SystemUuid};
 use crate::error::{Class, Error, IoContext, Result};
+use crate::image::disk;
 use crate::report::Report;
 
 /// Arguments of `kiln boot`.
@@ -24,7 +25,8 @@ use crate::report::Report;
 
 \
 Exit codes: 0 the boot passed, 1 it failed, 2 wrong input, 3 QEMU or OVMF is missing, 5 reading or \
-writing failed.\nWithout --install the guest must speak: only media made for a stand-in base give a verdict.")]
+writing failed.\nWithout --install the guest must speak: only media made for a stand-in base give a verdict.\n\
+A disk image is copied first: its machine becomes a node, resets, and comes up to a login prompt.")]
 pub struct Args {
     /// The medium: what `kiln build` wrote
     #[arg(required_unless_present = "scenario")]
@@ -98,6 +100,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let name = if args.keep { "kiln-kept-boot" } else { "kiln-boot" };
     let work = tmp.join(format!("{name}-{}-{:08x}", std::process::id(), now.subsec_nanos()));
     let result = match &args.medium {
+        Some(medium) if disk::form(medium).is_some() => install::disk(args, medium, &work, report),
         Some(medium) if args.install.install => install::run(args, medium, &work, report),
         Some(medium) => single(args, medium, &work, report),
         None => scenario::run(args, &work, report),
@@ -189,7 +192,7 @@ fn sweep(tmp: &Path) {
             && !Path::new("/proc").join(pid).exists()
         {
             // Another user's folder cannot be removed, and that is well.
-            let _ = std::fs::remove_dir_all(entry.path());
+            let _ = std::fs::remove_dir_all(entry.path()).or_else(|_| std::fs::remove_file(entry.path()));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::fetch::catalogue::Catalogue;
 use crate::fetch::images::Images;
 use crate::image::label::VolumeLabel;
 use crate::node::images::ImageList;
-use crate::payload::{self, Extra, Payload, PayloadInput};
+use crate::payload::{self, Boot, Extra, Payload, PayloadInput};
 use crate::pki::Pki;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -24,9 +24,6 @@ use crate::sbom::parts::Package;
 use crate::sbom::{self, Parts};
 use crate::tree::{Entry, NodePath, Tree};
 use crate::{airgap, fetch, node};
-
-/// Renders what sets a machine up, for a label: the kickstart of an ISO.
-pub type Boot<'a> = &'a dyn Fn(&VolumeLabel) -> Result<String>;
 
 /// What a format adds to the payload.
 pub struct More<'a> {
@@ -75,7 +72,7 @@ pub fn assemble(build: &Build<'_>, more: More<'_>, report: &Report) -> Result<Pa
         cluster,
         role: args.profile,
         kiln: &kiln,
-        kickstart: boot,
+        boot,
         common: &common,
         nodes: &nodes,
         authority: pki.id(),
@@ -110,11 +107,12 @@ fn public(build: &Build<'_>, boot: Boot<'_>, packages: BTreeMap<String, Package>
     let files = images.iter().map(|archive| payload::image_path(&archive.file));
     let rules = catalogue.of(cluster).flat_map(|(_, one)| one.files_for(cluster, args.profile, None));
     let held = archives::held(&images, cluster.runtime)?;
+    let texts: String = boot(&label)?.into_iter().map(|(_, text)| text).collect();
     let medium = airgap::Medium {
         cluster,
         plan,
         common: &common,
-        kickstart: &boot(&label)?,
+        kickstart: &texts,
         components: &rules.map(|(_, rule)| rule.path.clone()).collect(),
         images: &held,
         listed: &images.iter().flat_map(|archive| archive.names.iter().cloned()).collect(),

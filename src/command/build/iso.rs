@@ -9,9 +9,9 @@ use crate::cluster::Loaded;
 use crate::cluster::types::HostName;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::image::base;
 use crate::image::iso::{self, Remaster};
 use crate::image::menu::MenuSpec;
+use crate::image::{self, base};
 use crate::kickstart;
 use crate::packages;
 use crate::payload::{self, Extra, Payload};
@@ -40,7 +40,7 @@ pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Ready>
     let fingerprint = base::look(&base)?.fingerprint;
     report.step("resolving packages");
     let added = packages::check(&base, &loaded.cluster, plan)?;
-    iso::check_output(&base, output, args.force)?;
+    image::check_output(&base, output, args.force)?;
     let packages = packages::bill(&added);
     Ok(Ready { base, fingerprint, added: packages::medium_files(&added)?, packages })
 }
@@ -49,7 +49,10 @@ pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Ready>
 pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> Result<Made> {
     let Build { args, loaded, assets, plan, .. } = build;
     let Ready { base, fingerprint, added, packages } = ready;
-    let boot = |label: &_| kickstart::render(&loaded.cluster, plan, label, assets);
+    let boot = |label: &_| {
+        let text = kickstart::render(&loaded.cluster, plan, label, assets)?;
+        Ok(vec![(payload::KICKSTART, text)])
+    };
     let payload = assemble(build, More { base: fingerprint, boot: &boot, added, packages }, report)?;
     let request = Remaster {
         base,

@@ -259,7 +259,12 @@ impl<'a> Planner<'a> {
             for (volume, tree) in trees.into_iter().filter_map(|(volume, tree)| volume.zip(tree)) {
                 // The volume is the whole medium, or ends before the appended partition, as its maker had it.
                 let end = if volume.blocks() == old { places.blocks } else { places.data_end };
-                let raw = descriptor(volume, tree, label, end.saturating_sub(u64::from(view.start)) as u32);
+                let raw = descriptor(
+                    volume,
+                    tree,
+                    label.as_str(),
+                    end.saturating_sub(u64::from(view.start)) as u32,
+                );
                 let at = (u64::from(view.start) + u64::from(volume.sector)) * SECTOR;
                 self.overlays.insert(at, raw);
             }
@@ -314,17 +319,18 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn descriptor(volume: &Volume, tree: &Emitted, label: &VolumeLabel, blocks: u32) -> Vec<u8> {
+/// A volume descriptor for a tree, a label and a number of blocks.
+pub(in crate::image) fn descriptor(volume: &Volume, tree: &Emitted, label: &str, blocks: u32) -> Vec<u8> {
     let mut raw = volume.raw.clone();
     let mut field = [if volume.joliet { 0 } else { b' ' }; 32];
     if volume.joliet {
         // Sixteen characters of UCS-2, the rest blank (Joliet specification, "Volume Identifier").
-        let text = label.as_str().chars().chain(std::iter::repeat(' ')).take(16);
+        let text = label.chars().chain(std::iter::repeat(' ')).take(16);
         for (slot, c) in field.chunks_exact_mut(2).zip(text) {
             slot.copy_from_slice(&(c as u16).to_be_bytes());
         }
     } else {
-        put(&mut field, 0, label.as_str().as_bytes());
+        put(&mut field, 0, label.as_bytes());
     }
     put(&mut raw, 40, &field);
     put_both32(&mut raw, 80, blocks);

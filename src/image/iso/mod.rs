@@ -2,25 +2,24 @@
 //! trees go behind them, and the system area, the volume descriptors and the boot catalog are patched to say so.
 //! All places are planned before a byte is written. See `docs/iso.md`.
 
-mod ahead;
 mod boot;
 mod layout;
 mod menus;
-mod staging;
-mod stream;
 mod write;
 
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
 use crate::error::{Context, Error, IoContext, Result};
-use crate::image::base::{self, Base};
+use crate::image::base::Base;
 use crate::image::label::VolumeLabel;
 use crate::image::menu::MenuSpec;
-use crate::image::{Digests, MediumFile};
+use crate::image::staging::Staging;
+use crate::image::{Digests, MediumFile, check_output};
 use crate::progress::Progress;
 
-use staging::Staging;
+use layout::Source;
+pub(super) use layout::descriptor;
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -66,7 +65,7 @@ pub fn remaster(req: &Remaster, files: Vec<MediumFile>, progress: &dyn Progress)
     let plan = layout::plan(&base, &req.label, &files, menus)?;
     let staging = Staging::create(&req.output)?;
     let reflinked = staging.share(&base.file, plan.copied);
-    staging.room(&plan, &base, reflinked)?;
+    staging.room(need(&plan, &base, reflinked))?;
     let done = write::write(&staging, &base, plan, files, reflinked, progress)?;
     if stamp(&base, &req.base)? != before {
         return Err(Error::input(format!("{} changed while it was read", req.base.display()))
@@ -76,33 +75,17 @@ pub fn remaster(req: &Remaster, files: Vec<MediumFile>, progress: &dyn Progress)
     Ok(done)
 }
 
+/// Bytes that the medium takes.
+fn need(plan: &layout::Plan, base: &Base, shared: bool) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let allocated = base.file.metadata().map_or(plan.copied, |meta| meta.blocks().saturating_mul(512));
+    let own = plan.segments.iter().filter(|segment| !matches!(segment.source, Source::Base));
+    let own: u64 = own.map(|segment| segment.len).sum();
+    if shared { own } else { own + plan.copied.min(allocated) }
+}
+
 /// Size and time of the last change of the base.
 fn stamp(base: &Base, path: &Path) -> Result<(u64, Option<std::time::SystemTime>)> {
     let meta = base.file.metadata().at("looking at", path)?;
     Ok((meta.len(), meta.modified().ok()))
-}
-
-/// Refuses an output that can be no medium: the base itself, a folder, a device;
-/// and without `force` a file that kiln did not make.
-pub fn check_output(base: &Path, output: &Path, force: bool) -> Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let shown = output.display();
-    let there = match std::fs::metadata(output) {
-        Ok(there) => there,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::io("looking at", output, error).hint("choose another output")),
-    };
-    if let Ok(base) = std::fs::metadata(base)
-        && (base.dev(), base.ino()) == (there.dev(), there.ino())
-    {
-        return Err(Error::input(format!("{shown} is the base itself")).hint("choose another output"));
-    }
-    if !there.is_file() {
-        return Err(Error::input(format!("{shown} is not a regular file")).hint("choose another output"));
-    }
-    if !force && there.len() > 0 && !base::made_by_kiln(output) {
-        return Err(Error::input(format!("{shown} exists already, and kiln did not make it"))
-            .hint("choose another output, or use --force to replace it"));
-    }
-    Ok(())
 }

@@ -5,24 +5,20 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
 
-use sha2::Digest as _;
-
 use crate::digest::Sha256;
-use crate::error::{Class, Error, IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::format::isomd5::{FIELD_AT, FIELD_LEN, Hasher};
 use crate::image::base::Base;
-use crate::image::{Content, Digests, MediumFile};
+use crate::image::staging::{Staging, no_room};
+use crate::image::stream::{self, Blobs};
+use crate::image::{Digests, MediumFile, ahead};
 use crate::progress::Progress;
 
 use super::Built;
-use super::ahead;
 use super::layout::{Plan, Source};
-use super::staging::Staging;
-use super::stream::{self, Blobs};
 
 /// The writer tells the hasher how far it is after so many bytes.
 const TELL: u64 = 4 << 20;
@@ -99,7 +95,7 @@ fn content(
     progress.total(size);
     let sha256 = std::thread::scope(|scope| {
         let verifying = scope.spawn(|| blobs.verify());
-        let sha256 = digest(file, size, progress).at("reading back", path)?;
+        let sha256 = ahead::digest(file, size, progress).at("reading back", path)?;
         joined(verifying)?.map(|()| sha256)
     })?;
     Ok(Built { size, sha256, md5, reflinked, files: digests })
@@ -162,32 +158,13 @@ impl Writer<'_, '_> {
                 Source::Bytes(bytes) => to.write_all_at(&bytes, segment.at).at("writing", &path)?,
                 Source::File(number) => {
                     if let Some(file) = files.get_mut(number).and_then(Option::take) {
-                        self.file(file, segment.at, &path)?;
+                        self.blobs.file(file, segment.at, &mut self.digests, |upto| self.meter.upto(upto))?;
                     }
                 }
             }
             self.meter.upto(segment.at + segment.len);
         }
         self.meter.upto(u64::MAX);
-        Ok(())
-    }
-
-    fn file(&mut self, file: MediumFile, at: u64, path: &Path) -> Result<()> {
-        let to = &self.staging.file;
-        let len = file.content.len();
-        let digest = match file.content {
-            Content::Blob(blob) => self.blobs.write(&blob, &file.path, at, |upto| self.meter.upto(upto))?,
-            Content::Deferred(deferred) => {
-                let bytes = (deferred.make)(&self.digests)?;
-                if bytes.len() as u64 != len {
-                    let text = format!("{} was planned with {len} bytes and has {}", file.path, bytes.len());
-                    return Err(Error::internal(text));
-                }
-                to.write_all_at(&bytes, at).at("writing", path)?;
-                Sha256::of(&bytes)
-            }
-        };
-        self.digests.insert(file.path, (len, digest));
         Ok(())
     }
 }
@@ -225,30 +202,4 @@ fn blank(part: &mut [u8], at: u64) {
     if from < to {
         part[(from - at) as usize..(to - at) as usize].fill(b' ');
     }
-}
-
-fn digest(file: &File, size: u64, progress: &dyn Progress) -> io::Result<Sha256> {
-    let mut hash = sha2::Sha256::new();
-    ahead::read(file, std::iter::once(size), |_, part| {
-        hash.update(&*part);
-        progress.advance(part.len() as u64);
-    })?;
-    Ok(Sha256(hash.finalize().into()))
-}
-
-/// Says plainly what a full disk is.
-fn no_room(error: Error) -> Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(now) = cause {
-        let kind = now.downcast_ref::<io::Error>().map(io::Error::kind);
-        if matches!(
-            kind,
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
-        ) {
-            let hint = "make room, or choose an output on another file system; nothing was left behind";
-            return Error::new(Class::Io, format!("no room: {error}")).hint(hint);
-        }
-        cause = now.source();
-    }
-    error
 }

@@ -5,6 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::sync_channel;
 
+use sha2::Digest as _;
+
+use crate::digest::Sha256;
+use crate::progress::Progress;
+
 /// Bytes handed over at once: waking a sleeping thread costs as much as hashing a tenth of them.
 const CHUNK: usize = 2 << 20;
 /// Buffers in flight.
@@ -46,6 +51,16 @@ pub fn read(
         }
         reading.join().map_err(|_| io::Error::other("the thread that reads ahead failed"))?
     })
+}
+
+/// SHA-256 of the first `size` bytes of a file.
+pub fn digest(file: &File, size: u64, progress: &dyn Progress) -> io::Result<Sha256> {
+    let mut hash = sha2::Sha256::new();
+    read(file, std::iter::once(size), |_, part| {
+        hash.update(&*part);
+        progress.advance(part.len() as u64);
+    })?;
+    Ok(Sha256(hash.finalize().into()))
 }
 
 #[cfg(test)]

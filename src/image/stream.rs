@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use crate::blob::{Blob, Piece};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
+use crate::image::{Content, Digests, MediumFile};
 
 /// Bytes moved between two reports of progress.
 const STEP: u64 = 8 << 20;
@@ -145,6 +146,31 @@ impl<'a> Blobs<'a> {
             .hint("`kiln fetch --update` pins it anew")),
             _ => Ok(digest),
         }
+    }
+
+    /// Writes a file of a medium to `at`, and adds its digest to `digests`, from which those that are made late are made.
+    pub fn file(
+        &mut self,
+        file: MediumFile,
+        at: u64,
+        digests: &mut Digests,
+        upto: impl FnMut(u64),
+    ) -> Result<()> {
+        let len = file.content.len();
+        let digest = match file.content {
+            Content::Blob(blob) => self.write(&blob, &file.path, at, upto)?,
+            Content::Deferred(deferred) => {
+                let bytes = (deferred.make)(digests)?;
+                if bytes.len() as u64 != len {
+                    let text = format!("{} was planned with {len} bytes and has {}", file.path, bytes.len());
+                    return Err(Error::internal(text));
+                }
+                self.to.write_all_at(&bytes, at).at("writing", self.path)?;
+                Sha256::of(&bytes)
+            }
+        };
+        digests.insert(file.path, (len, digest));
+        Ok(())
     }
 
     /// Compares what lies in the medium with the digests that it must have.

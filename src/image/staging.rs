@@ -3,16 +3,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Sha256;
 use crate::error::{Class, Error, IoContext, Result};
-use crate::image::base::Base;
-
-use super::layout::{Plan, Source};
 
 /// Name of the list of digests beside the output.
 pub const SUMS: &str = "SHA256SUMS";
@@ -30,11 +27,20 @@ pub struct Staging {
 impl Staging {
     /// Makes the staging file of an output, and removes what killed runs left behind.
     pub fn create(output: &Path) -> Result<Self> {
+        Self::named(output, "")
+    }
+
+    /// Makes a second file beside an output, for what the medium is made from.
+    pub fn work(output: &Path) -> Result<Self> {
+        Self::named(output, "-work")
+    }
+
+    fn named(output: &Path, what: &str) -> Result<Self> {
         let (dir, name) = split(output)?;
         // Until the staging file is locked another run would take it for a killed one's.
         let _turn = lock(&dir)?;
         clean(&dir, &name);
-        let path = dir.join(format!(".{name}.kiln-{}.part", std::process::id()));
+        let path = dir.join(format!(".{name}.kiln-{}{what}.part", std::process::id()));
         // 0600: a medium carries private keys.
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
@@ -52,15 +58,11 @@ impl Staging {
         rustix::fs::ioctl_ficlone(&self.file, base).is_ok() && self.file.set_len(len).is_ok()
     }
 
-    /// Checks, before the first byte, that the medium will fit.
-    pub fn room(&self, plan: &Plan, base: &Base, shared: bool) -> Result<()> {
+    /// Checks, before the first byte, that `need` more bytes will fit.
+    pub fn room(&self, need: u64) -> Result<()> {
         let stat =
             rustix::fs::fstatvfs(&self.file).map_err(|e| Error::io("looking at", &self.path, e.into()))?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let allocated = base.file.metadata().map_or(plan.copied, |meta| meta.blocks().saturating_mul(512));
-        let need: u64 =
-            plan.segments.iter().filter(|s| !matches!(s.source, Source::Base)).map(|s| s.len).sum();
-        let need = if shared { need } else { need + plan.copied.min(allocated) };
         if need <= free {
             return Ok(());
         }
@@ -147,6 +149,27 @@ fn clean(dir: &Path, name: &str) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// Says plainly what a full disk is.
+pub fn no_room(error: Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(now) = cause {
+        let kind = now.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(
+            kind,
+            Some(
+                std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::QuotaExceeded
+                    | std::io::ErrorKind::FileTooLarge
+            )
+        ) {
+            let hint = "make room, or choose an output on another file system; nothing was left behind";
+            return Error::new(Class::Io, format!("no room: {error}")).hint(hint);
+        }
+        cause = now.source();
+    }
+    error
 }
 
 #[cfg(test)]

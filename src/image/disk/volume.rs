@@ -1,0 +1,90 @@
+//! The payload's volume: ISO 9660 with Rock Ridge, labelled `cidata` in lower case, which is what every cloud-init finds (18.5
+//! takes `vfat` and `iso9660` only, and that label as it is). Not FAT, whose files end at 4 GiB and have no modes.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::format::iso9660::blank;
+use crate::format::iso9660::emit::Content;
+use crate::format::iso9660::plan::{NewFile, TreePlan, parts};
+use crate::format::iso9660::read::Iso;
+use crate::format::iso9660::tree::Extent;
+use crate::format::iso9660::{SECTOR, sectors};
+use crate::image::MediumFile;
+use crate::image::iso::descriptor;
+
+/// Its label.
+pub const LABEL: &str = "cidata";
+/// The volume's length is a multiple of this.
+const UNIT: u64 = 64 << 10;
+/// Largest volume: its blocks are counted in 32 bits, and an MBR counts sectors in as many.
+const MAX: u64 = 2 << 40;
+
+/// Where bytes of the volume come from.
+#[derive(Debug)]
+pub enum Source {
+    /// Memory.
+    Bytes(Vec<u8>),
+    /// The file of this number.
+    File(usize),
+}
+
+/// A planned volume. What no segment covers is zero.
+#[derive(Debug)]
+pub struct Volume {
+    /// Bytes of the volume.
+    pub len: u64,
+    /// First byte and source, in order; files first, in theirs.
+    pub segments: Vec<(u64, Source)>,
+}
+
+struct Placed<'a>(&'a [(u32, u64)]);
+
+impl Content for Placed<'_> {
+    fn new_file(&self, number: usize) -> Vec<Extent> {
+        let (block, len) = self.0.get(number).copied().unwrap_or_default();
+        parts(block, len)
+    }
+
+    fn replaced(&self, _: &str) -> Vec<Extent> {
+        Vec::new()
+    }
+}
+
+/// Plans a volume with these files.
+///
+/// # Errors
+/// Of class input: two files of one path, or more than a volume holds.
+pub fn plan(files: &[MediumFile]) -> Result<Volume> {
+    let mut head = blank::volume(LABEL);
+    let empty = Iso::open(head.clone())?;
+    let mut seen = BTreeSet::new();
+    let (mut new, mut places) = (Vec::new(), Vec::new());
+    let mut segments = Vec::new();
+    let mut next = u64::from(blank::BLOCKS);
+    for (number, file) in files.iter().enumerate() {
+        let len = file.content.len();
+        if !seen.insert(&file.path) {
+            return Err(Error::input(format!("two files of the payload want the path {}", file.path)));
+        }
+        new.push(NewFile { path: file.path.clone(), mode: file.mode & 0o7777, len });
+        places.push((next as u32, len));
+        segments.push((next * SECTOR, Source::File(number)));
+        next += sectors(len);
+        if next * SECTOR > MAX {
+            return Err(Error::input("the payload would be larger than 2 TiB"));
+        }
+    }
+    let tree = TreePlan::new(&empty.tree, &new, &[])?.emit(next as u32, &Placed(&places))?;
+    let end = next * SECTOR + tree.bytes.len() as u64;
+    let len = end.next_multiple_of(UNIT);
+    for (at, bytes) in &tree.patches {
+        crate::format::bytes::put(&mut head, *at as usize, bytes);
+    }
+    let primary = &empty.volumes.primary;
+    let raw = descriptor(primary, &tree, LABEL, (len / SECTOR) as u32);
+    crate::format::bytes::put(&mut head, primary.sector as usize * SECTOR as usize, &raw);
+    segments.push((next * SECTOR, Source::Bytes(tree.bytes)));
+    segments.push((0, Source::Bytes(head)));
+    Ok(Volume { len, segments })
+}

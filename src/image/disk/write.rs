@@ -1,0 +1,218 @@
+//! Carries a plan out: the vendor's disk into the staging file, the payload's volume behind it, the tables.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::source::Source;
+use super::table::Layout;
+use super::volume::{self, Volume};
+use super::{Built, Form, Request};
+use crate::error::{Error, IoContext, Result};
+use crate::format::qcow2::{self, Compression, Edit};
+use crate::format::read_at::{ReadAt, Sparse};
+use crate::image::staging::Staging;
+use crate::image::stream::{self, Blobs};
+use crate::image::{Digests, MediumFile, ahead};
+use crate::parallel;
+use crate::progress::Progress;
+
+/// Bytes of the disk that are unpacked at a time.
+const BATCH: u64 = 2 << 20;
+/// Zeros of this length are left out.
+const GRAIN: usize = 64 << 10;
+
+/// Writes everything into the staging file, down to the disk.
+pub fn write(
+    request: &Request,
+    staging: &Staging,
+    source: &Source,
+    layout: &Layout,
+    volume: Volume,
+    files: Vec<MediumFile>,
+    progress: &dyn Progress,
+) -> Result<Built> {
+    let packed = match (request.form, source) {
+        (Form::Packed(compression), _) => Some(compression),
+        (Form::Qcow2, Source::Raw(_)) => Some(Compression::Zlib),
+        (Form::Qcow2, Source::Qcow2(_)) | (Form::Raw, _) => None,
+    };
+    let work = packed.map(|_| Staging::work(&request.output)).transpose()?;
+    let to = work.as_ref().unwrap_or(staging);
+    to.room(volume.len)?;
+    let in_place = request.form != Form::Raw && matches!(source, Source::Qcow2(_));
+    let mut blobs = Blobs::new(&to.file, &to.path);
+    let reflinked = match in_place {
+        true => edited(&request.image, to, layout, volume, files, &mut blobs, progress)?,
+        false => raw(source, to, layout, volume, files, &mut blobs, progress)?,
+    };
+    if let Some(compression) = packed {
+        progress.step("compressing the disk");
+        progress.total(layout.size);
+        let disk = Source::of(Arc::new(to.file.try_clone().at("opening", &to.path)?))?;
+        qcow2::write(&disk, &staging.file, compression, meter(progress))?;
+    }
+    progress.step("flushing and taking the digest");
+    let (file, path) = (&staging.file, staging.path.as_path());
+    let size = file.metadata().at("looking at", path)?.len();
+    progress.total(size);
+    let sha256 = std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| file.sync_all());
+        let verifying = scope.spawn(|| blobs.verify());
+        let sha256 = ahead::digest(file, size, progress).at("reading back", path)?;
+        let lost = |_| Error::internal("a thread that flushes or reads the image failed");
+        flushing.join().map_err(lost)?.at("flushing", path)?;
+        verifying.join().map_err(lost)?.map(|()| sha256)
+    })?;
+    Ok(Built { size, disk: layout.size, sha256, reflinked: reflinked && packed.is_none() })
+}
+
+/// A copy of the vendor's qcow2, changed in place.
+fn edited(
+    image: &Path,
+    to: &Staging,
+    layout: &Layout,
+    volume: Volume,
+    files: Vec<MediumFile>,
+    blobs: &mut Blobs<'_>,
+    progress: &dyn Progress,
+) -> Result<bool> {
+    let from = File::open(image).at("opening", image)?;
+    let len = from.metadata().at("looking at", image)?.len();
+    let reflinked = to.share(&from, len);
+    match reflinked {
+        true => progress.skip("copying the cloud image", "its blocks are shared"),
+        false => {
+            progress.step("copying the cloud image");
+            progress.total(len);
+            to.file.set_len(len).at("growing", &to.path)?;
+            stream::copy(&from, &to.file, 0, len, meter(progress))
+                .at("copying the cloud image to", &to.path)?;
+        }
+    }
+    let mut edit = Edit::open(&to.file, &to.path, layout.size)?;
+    let at = edit.place(layout.at, volume.len)?;
+    content((&to.file, &to.path), at, volume, files, blobs, progress)?;
+    for (at, bytes) in &layout.writes {
+        edit.write(*at, bytes)?;
+    }
+    edit.finish()?;
+    Ok(reflinked)
+}
+
+/// The disk byte for byte, with holes.
+fn raw(
+    source: &Source,
+    to: &Staging,
+    layout: &Layout,
+    volume: Volume,
+    files: Vec<MediumFile>,
+    blobs: &mut Blobs<'_>,
+    progress: &dyn Progress,
+) -> Result<bool> {
+    let len = source.size().map_err(|error| Error::input("the disk cannot be read").because(error))?;
+    progress.step("writing the disk");
+    progress.total(len);
+    let mut reflinked = false;
+    match source {
+        Source::Raw(file) => {
+            reflinked = to.share(file, len);
+            to.file.set_len(layout.size).at("growing", &to.path)?;
+            if !reflinked {
+                stream::copy(file, &to.file, 0, len, meter(progress))
+                    .at("copying the cloud image to", &to.path)?;
+            }
+        }
+        Source::Qcow2(image) => {
+            to.file.set_len(layout.size).at("growing", &to.path)?;
+            unpack(&**image, to, meter(progress))?;
+        }
+    }
+    content((&to.file, &to.path), layout.at, volume, files, blobs, progress)?;
+    for (at, bytes) in &layout.writes {
+        to.file.write_all_at(bytes, *at).at("writing", &to.path)?;
+    }
+    Ok(reflinked)
+}
+
+/// Writes what a packed disk holds to its place; zeros become holes.
+fn unpack(source: &(impl Sparse + Sync), to: &Staging, mut upto: impl FnMut(u64)) -> Result<()> {
+    let failed = |error: io::Error| Error::input("the cloud image cannot be read").because(error);
+    let (mut next, mut end) = (0, 0);
+    let jobs = std::iter::from_fn(|| {
+        if next >= end {
+            match source.next_data(next) {
+                Ok(Some(run)) => (next, end) = run,
+                Ok(None) => return None,
+                Err(error) => return Some(Err(failed(error))),
+            }
+        }
+        let from = next;
+        next = (from + BATCH).min(end);
+        Some(Ok((from, next)))
+    });
+    let (file, path) = (&to.file, to.path.as_path());
+    let worker = || {
+        let mut buffer = vec![0; BATCH as usize];
+        move |(from, to): (u64, u64)| {
+            let part = &mut buffer[..(to - from) as usize];
+            source.read_exact_at(part, from).map_err(failed)?;
+            for (at, grain) in (from..).step_by(GRAIN).zip(part.chunks(GRAIN)) {
+                if grain.iter().any(|byte| *byte != 0) {
+                    file.write_all_at(grain, at).at("writing", path)?;
+                }
+            }
+            Ok(to)
+        }
+    };
+    parallel::ordered(jobs, &worker, |done: Result<u64>| {
+        upto(done?);
+        Ok(())
+    })
+}
+
+/// Writes the volume to byte `at` of the staging file.
+fn content(
+    (file, path): (&File, &Path),
+    at: u64,
+    volume: Volume,
+    files: Vec<MediumFile>,
+    blobs: &mut Blobs<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    progress.step("writing the payload");
+    progress.total(volume.len);
+    let mut upto = meter(progress);
+    let mut files: Vec<Option<MediumFile>> = files.into_iter().map(Some).collect();
+    let mut digests = Digests::new();
+    for (offset, source) in volume.segments {
+        match source {
+            volume::Source::Bytes(bytes) => {
+                file.write_all_at(&bytes, at + offset).at("writing", path)?;
+            }
+            volume::Source::File(number) => {
+                if let Some(file) = files.get_mut(number).and_then(Option::take) {
+                    blobs.file(file, at + offset, &mut digests, |done| upto(done - at))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a volume into a file of its own.
+#[cfg(test)]
+pub fn content_of(file: &File, path: &Path, at: u64, volume: Volume, files: Vec<MediumFile>) -> Result<()> {
+    content((file, path), at, volume, files, &mut Blobs::new(file, path), &crate::progress::Silent)
+}
+
+/// Tells how far something is, which is said as a place.
+fn meter(progress: &dyn Progress) -> impl FnMut(u64) {
+    let mut told = 0;
+    move |at: u64| {
+        progress.advance(at.saturating_sub(told));
+        told = told.max(at);
+    }
+}

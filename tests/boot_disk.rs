@@ -1,0 +1,147 @@
+//! Disk images from stand-in cloud images, started in QEMU: a machine becomes its node, root grows, the other nodes' secrets go.
+//! Minutes each. Needs what `tests/standin/cloud.sh` needs, and QEMU and OVMF; no root, no network.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "common/images.rs"]
+mod images;
+#[path = "install/project.rs"]
+mod project;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kiln::format::gpt::Gpt;
+use kiln::format::iso9660::read::Iso;
+use kiln::format::mbr;
+use kiln::format::qcow2::Qcow2;
+use kiln::format::read_at::Window;
+use project::{EL9, Project, root};
+
+const LB1: &str = "52:54:00:00:31:81";
+const SECTOR: u64 = 512;
+
+/// The stand-in for a vendor's cloud image, made once and kept in the cache.
+fn cloud(layout: &str) -> PathBuf {
+    let made = Command::new("bash").arg(root().join("tests/standin/cloud.sh")).arg(layout).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().trim().into()
+}
+
+/// An image for the load balancers, on that layout.
+fn built(dir: &Path, layout: &str, more: &[&str]) -> (Project, PathBuf) {
+    std::os::unix::fs::symlink(cloud(layout), dir.join("cloud.qcow2")).unwrap();
+    let change = |file: String| file.replace("[base]\n", "[base]\nimage = \"cloud.qcow2\"\n");
+    let project = Project::new(dir, EL9, change).with_stand_ins();
+    let image = project.build("lb", &[&["--format", "qcow2", "--size", "8G"], more].concat());
+    (project, image)
+}
+
+/// Starts a machine from the image; what it said, and the disk that it left.
+fn boot(project: &Project, image: &Path, words: &[&str]) -> (String, PathBuf) {
+    let log = project.dir.join("boot.log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.arg("boot").arg(image).args([
+        "--memory",
+        "2048",
+        "--timeout",
+        "1800",
+        "--silence",
+        "600",
+        "--keep",
+    ]);
+    let out = command.args(words).arg("--log").arg(&log).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+    let all: String = (1..=2)
+        .filter_map(|phase| std::fs::read(project.dir.join(format!("boot-{phase}.log"))).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect();
+    assert!(out.status.success(), "{said}\n{all}");
+    let kept = said.lines().find_map(|line| line.strip_prefix("kept ")).expect("the folder is kept");
+    (all, Path::new(kept).with_extension("disk"))
+}
+
+/// The payload's volume on a disk.
+fn payload(disk: &Path) -> Iso<Window<Qcow2<File>>> {
+    let image = Qcow2::open(File::open(disk).unwrap()).unwrap();
+    let boot = kiln::format::read_at::ReadAt::read_vec_at(&image, 0, 512).unwrap();
+    let (first, sectors) = match Gpt::read(&image, 1) {
+        Some(gpt) => {
+            let part = gpt.partitions().into_iter().max_by_key(|part| part.first).unwrap();
+            (part.first, part.last - part.first + 1)
+        }
+        None => {
+            let part = mbr::entries(&boot).into_iter().max_by_key(|part| part.start).unwrap();
+            (u64::from(part.start), u64::from(part.sectors))
+        }
+    };
+    Iso::open(Window::new(image, first * SECTOR, sectors * SECTOR)).unwrap()
+}
+
+fn archive(disk: &Path, name: &str) -> Vec<u8> {
+    payload(disk).read_path(&format!("/kiln/nodes/{name}.tar"), 64 << 20).unwrap().unwrap()
+}
+
+/// A machine becomes its node on this layout and firmware.
+fn adopted(layout: &str, firmware: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let (project, image) = built(dir.path(), layout, &[]);
+    assert!(archive(&image, "lb2").iter().any(|byte| *byte != 0));
+    let words =
+        ["--firmware", firmware, "--mac", LB1, "--install", "--until", "host lb1", "--until", "login:"];
+    let (said, disk) = boot(&project, &image, &words);
+    assert!(said.contains("this machine is lb1 now"), "{said}");
+    // Root has 2.5 GiB in the vendor's image, and grows up to the payload near the end of 8 GiB.
+    let root = said
+        .lines()
+        .rev()
+        .find_map(|line| line.split_once("STANDIN root has "))
+        .expect("it says how large root is")
+        .1;
+    let mib: u64 = root.split(' ').next().unwrap().parse().unwrap();
+    assert!(mib > 6000, "root has {mib} MiB");
+    for name in ["lb1", "lb2"] {
+        assert!(
+            archive(&disk, name).iter().all(|byte| *byte == 0),
+            "{name}: its secrets are on the disk still"
+        );
+    }
+    let check = Command::new("qemu-img").args(["check", "-f", "qcow2"]).arg(&disk).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    std::fs::remove_dir_all(disk.with_extension("")).unwrap();
+    std::fs::remove_file(disk).unwrap();
+}
+
+#[test]
+fn a_machine_with_bios_and_an_mbr_becomes_its_node() {
+    adopted("mbr", "bios");
+}
+
+#[test]
+fn a_machine_with_uefi_and_a_gpt_becomes_its_node() {
+    adopted("gpt", "uefi");
+}
+
+#[test]
+fn an_unknown_machine_is_left_as_it_is_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (project, image) = built(dir.path(), "mbr", &[]);
+    let words = [
+        "--firmware",
+        "bios",
+        "--mac",
+        "52:54:00:99:99:99",
+        "--install",
+        "--expect",
+        "refused",
+        "--until",
+        "kiln did not make this machine a node",
+        "--until",
+        "login:",
+    ];
+    let (_, disk) = boot(&project, &image, &words);
+    assert!(archive(&disk, "lb2").iter().any(|byte| *byte != 0), "nothing is wiped");
+    std::fs::remove_dir_all(disk.with_extension("")).unwrap();
+    std::fs::remove_file(disk).unwrap();
+}
