@@ -78,7 +78,9 @@ fn payload(cluster: &Cluster) -> Payload {
     let assets = Assets::new(None).unwrap();
     let versions = Versions::from([("containerd".to_owned(), "2.3.4".to_owned())]);
     let plan = plan(cluster, &assets, Role::Master, &versions).unwrap();
-    let kickstart = |label: &VolumeLabel| kickstart::render(cluster, &plan, label, &assets);
+    let boot = |label: &VolumeLabel| {
+        Ok(vec![(payload::KICKSTART, kickstart::render(cluster, &plan, label, &assets)?)])
+    };
     let nodes: BTreeMap<HostName, _> =
         plan.nodes.iter().map(|(name, node)| (name.clone(), node.tree.clone())).collect();
     let kiln = Path::new(env!("CARGO_BIN_EXE_kiln"));
@@ -86,7 +88,7 @@ fn payload(cluster: &Cluster) -> Payload {
         cluster,
         role: Role::Master,
         kiln,
-        kickstart: &kickstart,
+        boot: &boot,
         common: &plan.common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),
