@@ -1,6 +1,7 @@
 //! Formats: one file or folder each, reader beside writer. None of them knows what kiln puts into it.
 
 pub mod bytes;
+pub mod cpio;
 pub mod elf;
 pub mod eltorito;
 pub mod fat;
