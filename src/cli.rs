@@ -47,6 +47,9 @@ pub enum Command {
     Node(command::node::Args),
     /// Build the install medium of one role
     Build(command::build::Args),
+    /// Give a PXE tree out by DHCP, TFTP and HTTP, and show how far its machines are
+    #[command(hide = true)]
+    Serve(command::serve::Args),
     /// Boot a medium in QEMU and judge it
     Boot(command::boot::Args),
     /// Verify the signature of a medium, and that it is whole

@@ -38,6 +38,7 @@ pub mod plan;
 pub mod profile;
 pub mod render;
 pub mod sbom;
+pub mod serve;
 pub mod sign;
 
 // What tries a medium out.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::error::{Error, IoContext, Result};
+use crate::image::pxe::list::TreeUrl;
 use crate::kickstart::HOLD_MINUTES;
 use crate::node::boot_disk::{self, Start};
 use crate::node::claim::Claim;
@@ -77,6 +78,9 @@ pub struct PlaceArgs {
     /// Where the medium is mounted
     #[arg(long, value_name = "DIR")]
     pub media: PathBuf,
+    /// Address of the PXE tree that all but kiln and the manifest come from
+    #[arg(long, value_name = "URL")]
+    pub from: Option<TreeUrl>,
     /// Root of the new system
     #[arg(long, value_name = "DIR")]
     pub root: PathBuf,
@@ -219,7 +223,13 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
 pub fn place(args: &PlaceArgs, report: &Report) -> Told {
     let progress: &dyn Progress = if args.json { &Silent } else { report };
     let PlaceArgs { media, prepared, root, .. } = args;
-    let options = node::place::Options { media, prepared, target: root, root: Path::new("/") };
+    let options = node::place::Options {
+        media,
+        from: args.from.as_ref(),
+        prepared,
+        target: root,
+        root: Path::new("/"),
+    };
     let done = node::place::place(&options, progress)?;
     let json = json!({ "node": done.node.name, "members": done.members, "bytes": done.bytes });
     let text = format!("{} has its {} files, folders and links", done.node.name, done.members);

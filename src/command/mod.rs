@@ -21,6 +21,7 @@ pub mod pki;
 pub mod plan;
 pub mod routes;
 pub mod schema;
+pub mod serve;
 pub mod verify;
 pub mod watch;
 
@@ -65,6 +66,7 @@ pub fn run(command: &Command, report: &Report) -> Result<()> {
         Command::Pki(args) => pki::run(args, report),
         Command::Plan(args) => plan::run(args, report),
         Command::Schema(args) => schema::run(args, report),
+        Command::Serve(args) => serve::run(args, report),
         Command::Verify(args) => verify::run(args, report),
         Command::Watch(args) => watch::run(args, report),
     }

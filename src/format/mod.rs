@@ -6,6 +6,7 @@ pub mod elf;
 pub mod eltorito;
 pub mod fat;
 pub mod gpt;
+pub mod grub_image;
 pub mod guid;
 pub mod iso9660;
 pub mod isomd5;

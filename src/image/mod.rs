@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod iso;
 pub mod label;
 pub mod menu;
+pub mod pxe;
 mod staging;
 mod stream;
 

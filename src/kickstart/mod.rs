@@ -18,8 +18,11 @@ use serde::Serialize;
 use crate::assets::Assets;
 use crate::cluster::Cluster;
 use crate::cluster::types::{HostName, PasswordHash, Release, Role};
+use crate::digest::Sha256;
 use crate::error::{Context, Error, Result};
 use crate::image::label::VolumeLabel;
+use crate::image::pxe::REPOSITORY;
+use crate::image::pxe::list::TreeUrl;
 use crate::packages;
 use crate::payload;
 use crate::plan::RolePlan;
@@ -33,6 +36,8 @@ const INCLUDES: [&str; 2] = ["/tmp/kiln/disk.ks", "/tmp/kiln/network.ks"];
 
 /// Where the installer mounts the medium, on all releases.
 const MEDIUM: &str = "/run/install/repo";
+/// Where `%pre` puts kiln and the manifest that come from a server.
+const FETCHED: &str = "/tmp/kiln-medium";
 
 /// Scripts by stage, in the order in which they stand in the file.
 const SCRIPTS: [(Stage, &str); 6] = [
@@ -75,6 +80,19 @@ pub struct Request<'a> {
     pub selinux_ports: &'a [PortLabel],
     /// Words for the kernel's command line.
     pub kernel_args: &'a [String],
+    /// The server that all comes from, if it is no medium.
+    pub network: Option<&'a Network>,
+}
+
+/// A server that a machine is installed from, and what has to come from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Address of the PXE tree.
+    pub url: TreeUrl,
+    /// Digest of kiln's program.
+    pub kiln: Sha256,
+    /// Digest of the manifest; [`crate::payload::UNKNOWN`] where it is put in later.
+    pub manifest: Sha256,
 }
 
 /// What the scripts' templates see.
@@ -84,6 +102,12 @@ struct Data<'a> {
     role: &'a str,
     el: u8,
     label: &'a str,
+    /// Folder with kiln and the manifest.
+    media: &'static str,
+    /// Address of the PXE tree, with a `/` at its end; none on media.
+    url: Option<String>,
+    kiln_sha256: Option<String>,
+    manifest_sha256: Option<String>,
     units: &'a [String],
     selinux_booleans: &'a [String],
     selinux_ports: &'a [PortLabel],
@@ -102,7 +126,18 @@ struct Data<'a> {
 
 /// Renders the kickstart of a role's medium with that label.
 pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &Assets) -> Result<String> {
-    Ok(build(&request(cluster, plan, label), &|name| assets.text(name))?.to_string())
+    render_for(cluster, plan, label, assets, None)
+}
+
+/// Renders the kickstart of a role, for a medium or for a PXE tree.
+pub fn render_for(
+    cluster: &Cluster,
+    plan: &RolePlan,
+    label: &VolumeLabel,
+    assets: &Assets,
+    network: Option<&Network>,
+) -> Result<String> {
+    Ok(build(&request(cluster, plan, label, network), &|name| assets.text(name))?.to_string())
 }
 
 /// Renders what sets a machine up that starts from a disk image with that label: what cloud-init reads ([`nocloud`]), and the
@@ -113,7 +148,7 @@ pub fn first_boot(
     label: &VolumeLabel,
     assets: &Assets,
 ) -> Result<payload::Texts> {
-    boot_files(&request(cluster, plan, label), &|name| assets.text(name))
+    boot_files(&request(cluster, plan, label, None), &|name| assets.text(name))
 }
 
 /// The same, from what it is made of.
@@ -129,7 +164,12 @@ fn boot_files(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) 
     Ok(files)
 }
 
-fn request<'a>(cluster: &'a Cluster, plan: &'a RolePlan, label: &'a VolumeLabel) -> Request<'a> {
+fn request<'a>(
+    cluster: &'a Cluster,
+    plan: &'a RolePlan,
+    label: &'a VolumeLabel,
+    network: Option<&'a Network>,
+) -> Request<'a> {
     Request {
         cluster,
         role: plan.role,
@@ -140,6 +180,7 @@ fn request<'a>(cluster: &'a Cluster, plan: &'a RolePlan, label: &'a VolumeLabel)
         selinux_booleans: &plan.selinux_booleans,
         selinux_ports: &plan.selinux_ports,
         kernel_args: &plan.kernel_args,
+        network,
     }
 }
 
@@ -174,11 +215,17 @@ pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -
 
 fn commands(request: &Request<'_>, el: El) -> Result<Vec<Command>> {
     let cluster = request.cluster;
-    let mut list = vec![Command::Cdrom];
+    let mut list = vec![match request.network {
+        None => Command::Cdrom,
+        Some(network) => Command::Url(Word::new("address", &network.url.file(REPOSITORY))?),
+    }];
     if !cluster.base.rpms.is_empty() {
         let name = Word::new("repository", packages::REPOSITORY)?;
-        let folder = Word::new("path", &format!("{MEDIUM}{}", packages::FOLDER))?;
-        list.push(Command::Repository { name, folder });
+        let folder = match request.network {
+            None => format!("file://{MEDIUM}{}", packages::FOLDER),
+            Some(network) => network.url.file(packages::FOLDER),
+        };
+        list.push(Command::Repository { name, url: Word::new("address", &folder)? });
     }
     list.push(Command::Unattended);
     let has = |name: &str| request.packages.iter().any(|package| package == name);
@@ -257,6 +304,10 @@ fn facts<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         role: request.role.as_str(),
         el: cluster.base.release.el,
         label: request.label.as_str(),
+        media: if request.network.is_some() { FETCHED } else { MEDIUM },
+        url: request.network.map(|network| network.url.to_string()),
+        kiln_sha256: request.network.map(|network| network.kiln.to_string()),
+        manifest_sha256: request.network.map(|network| network.manifest.to_string()),
         units: request.units,
         selinux_booleans: request.selinux_booleans,
         selinux_ports: request.selinux_ports,

@@ -65,12 +65,14 @@ pub enum Firewall {
 pub enum Command {
     /// Packages come from the medium that booted.
     Cdrom,
-    /// More packages, from a folder of the medium. They win over the same ones of the vendor.
+    /// Packages come from a server.
+    Url(Word),
+    /// More packages. They win over the same ones of the vendor.
     Repository {
         /// Name; none that Anaconda gives itself.
         name: Word,
-        /// Folder with repodata, as the installer sees it.
-        folder: Word,
+        /// Address of the folder with repodata, as the installer sees it.
+        url: Word,
     },
     /// No person is there.
     Unattended,
@@ -110,7 +112,7 @@ impl Command {
     /// Commands of one key exclude each other; `None` may be given any number of times.
     fn key(&self) -> Option<&'static str> {
         Some(match self {
-            Command::Cdrom => "the installation source",
+            Command::Cdrom | Command::Url(_) => "the installation source",
             Command::Unattended => "the installer's mode",
             Command::English => "the language",
             Command::Utc { .. } => "the time zone",
@@ -131,15 +133,16 @@ impl Command {
 
     fn write(&self, el: El, out: &mut String) -> fmt::Result {
         match self {
-            Command::Cdrom => {
+            Command::Cdrom | Command::Url(_) => {
                 if let Some(line) = el.install_line() {
                     writeln!(out, "{line}")?;
                 }
-                writeln!(out, "cdrom")
+                match self {
+                    Command::Url(url) => writeln!(out, "url --url={url}"),
+                    _ => writeln!(out, "cdrom"),
+                }
             }
-            Command::Repository { name, folder } => {
-                writeln!(out, "repo --name={name} --baseurl=file://{folder} --cost=1")
-            }
+            Command::Repository { name, url } => writeln!(out, "repo --name={name} --baseurl={url} --cost=1"),
             Command::Unattended => writeln!(out, "{}", el.mode_line()),
             Command::Module { name, stream } => writeln!(out, "module --name={name} --stream={stream}"),
             Command::English => {

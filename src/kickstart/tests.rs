@@ -29,6 +29,7 @@ fn with_request<T>(cluster: &Cluster, then: impl FnOnce(&Request<'_>) -> T) -> T
         selinux_booleans: &words(&["httpd_can_network_connect"]),
         selinux_ports: &[crate::profile::PortLabel::parse("http_port_t:6443").unwrap()],
         kernel_args: &words(&["quiet", "systemd.unified_cgroup_hierarchy=0"]),
+        network: None,
     })
 }
 
@@ -249,6 +250,7 @@ fn hostile_words_are_refused() {
         selinux_booleans: &none,
         selinux_ports: &[],
         kernel_args: &none,
+        network: None,
     };
     build(&fine, &template).unwrap();
     for bad in ["a b", "x\"; reboot", "$(x)", "a\\"] {

@@ -4,18 +4,19 @@
 //! No link of the new system is ever followed, so nothing lands outside of it; a file is complete before it has its name.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::layer::Layer;
 use super::prepare::NodeFile;
+use super::source::Source;
 use crate::blob::Blob;
 use crate::cluster::types::{HostName, LabelKey, LabelValue};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::tar::read::{Member, MemberKind, Reader};
+use crate::image::pxe::list::TreeUrl;
 use crate::payload::manifest::{Manifest, ManifestFile};
 use crate::payload::{COMMON, IMAGES, KILN, MANIFEST, node_archive, pool_archive};
 use crate::plan::{Machine, machine_tree};
@@ -25,8 +26,10 @@ use crate::tree::{Entry, NodePath, Tree};
 /// What to lay down, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
-    /// Where the medium is mounted.
+    /// Where the medium is mounted; of a PXE tree the folder with kiln and the manifest.
     pub media: &'a Path,
+    /// The PXE tree that all other files come from.
+    pub from: Option<&'a TreeUrl>,
     /// The answers of `kiln node prepare`.
     pub prepared: &'a Path,
     /// Root of the new system.
@@ -49,24 +52,25 @@ pub struct Placed {
 /// Lays everything down. Archives are compared with the manifest as they are read; a difference is an error, and the
 /// installation stops.
 pub fn place(options: &Options<'_>, progress: &dyn Progress) -> Result<Placed> {
-    let Options { media, prepared, target, root } = *options;
+    let Options { media, from, prepared, target, root } = *options;
     let manifest = Manifest::load(media)?;
+    let source = from.map_or(Source::Folder(media), Source::Tree);
     let node = node_file(prepared, &manifest)?;
     let mut layer = Layer::open(target)?;
     progress.step("placing what the profile shares");
-    archive(&mut layer, media, COMMON, &manifest, progress)?;
+    archive(&mut layer, source, COMMON, &manifest, progress)?;
     let name: HostName = node.name.parse().map_err(|rule| Error::input(format!("node.json: {rule}")))?;
     progress.step(&format!("placing what only {name} gets"));
     match &node.pool {
-        None => archive(&mut layer, media, &node_archive(&name), &manifest, progress)?,
+        None => archive(&mut layer, source, &node_archive(&name), &manifest, progress)?,
         Some(pool) => {
             let pool: HostName = pool.parse().map_err(|rule| Error::input(format!("node.json: {rule}")))?;
-            archive(&mut layer, media, &pool_archive(&pool), &manifest, progress)?;
+            archive(&mut layer, source, &pool_archive(&pool), &manifest, progress)?;
             tree(&mut layer, &pool_member(&name, pool.as_str(), &manifest, root)?)?;
         }
     }
     tree(&mut layer, &own_files(media, &node)?)?;
-    images(&mut layer, media, &manifest, progress)?;
+    images(&mut layer, source, &manifest, progress)?;
     layer.sync()?;
     Ok(Placed { node, members: layer.members, bytes: layer.bytes })
 }
@@ -92,14 +96,14 @@ fn node_file(prepared: &Path, manifest: &Manifest) -> Result<NodeFile> {
 /// Lays down an archive of the medium.
 fn archive(
     layer: &mut Layer,
-    media: &Path,
+    source: Source<'_>,
     name: &str,
     manifest: &Manifest,
     progress: &dyn Progress,
 ) -> Result<()> {
     let want = manifest.files.get(name);
     let want = *want.ok_or_else(|| Error::input(format!("the manifest of the medium names no {name}")))?;
-    let mut hashed = Hashed::open(media, name, progress)?;
+    let mut hashed = Hashed::open(source, name, &want, progress)?;
     let mut reader = Reader::new(&mut hashed);
     while let Some(member) = reader.next_member()? {
         layer.put(&member, &mut reader.content())?;
@@ -109,7 +113,7 @@ fn archive(
 }
 
 /// Copies the medium's image archives, from which the node loads its images at every boot that needs them.
-fn images(layer: &mut Layer, media: &Path, manifest: &Manifest, progress: &dyn Progress) -> Result<()> {
+fn images(layer: &mut Layer, source: Source<'_>, manifest: &Manifest, progress: &dyn Progress) -> Result<()> {
     for (name, want) in manifest.files.range(IMAGES.to_owned()..) {
         let Some(file) = name.strip_prefix(IMAGES) else { break };
         progress.step(&format!("placing the image archive {file}"));
@@ -121,7 +125,7 @@ fn images(layer: &mut Layer, media: &Path, manifest: &Manifest, progress: &dyn P
             mtime: 0,
             kind: MemberKind::File(want.size),
         };
-        let mut hashed = Hashed::open(media, name, progress)?;
+        let mut hashed = Hashed::open(source, name, want, progress)?;
         layer.put(&member, &mut hashed)?;
         hashed.compare(*want)?;
     }
@@ -194,8 +198,8 @@ fn addresses(root: &Path) -> Result<Vec<Ipv4Addr>> {
 
 /// Hashes what is read through it.
 struct Hashed<'a> {
-    inner: File,
-    path: PathBuf,
+    inner: Box<dyn Read>,
+    name: String,
     hash: sha2::Sha256,
     len: u64,
     progress: &'a dyn Progress,
@@ -203,19 +207,18 @@ struct Hashed<'a> {
 
 impl<'a> Hashed<'a> {
     /// Opens a file of the medium.
-    fn open(media: &Path, name: &str, progress: &'a dyn Progress) -> Result<Self> {
-        let path = media.join(name.trim_start_matches('/'));
-        let inner = File::open(&path).at("opening", &path)?;
-        Ok(Self { inner, path, hash: Default::default(), len: 0, progress })
+    fn open(source: Source<'_>, name: &str, want: &ManifestFile, progress: &'a dyn Progress) -> Result<Self> {
+        let inner = source.open(name, want)?;
+        Ok(Self { inner, name: source.name(name), hash: Default::default(), len: 0, progress })
     }
 
     /// Reads what is left, and compares all with the manifest.
     fn compare(mut self, want: ManifestFile) -> Result<()> {
         std::io::copy(&mut self, &mut std::io::sink())
-            .map_err(|error| Error::io("reading", &self.path, error))?;
+            .map_err(|error| Error::io("reading", Path::new(&self.name), error))?;
         let sha256 = Sha256(sha2::Digest::finalize(self.hash).into());
         if (ManifestFile { size: self.len, sha256 }) != want {
-            return Err(Error::input(format!("{} is not what the manifest says", self.path.display()))
+            return Err(Error::input(format!("{} is not what the manifest says", self.name))
                 .hint("the medium is damaged; the new system is not complete and must not be used"));
         }
         Ok(())
@@ -267,7 +270,10 @@ mod tests {
     }
 
     fn run(media: &Path, fake: &Fake, target: &Path) -> Result<Placed> {
-        place(&Options { media, prepared: &fake.root().join("out"), target, root: fake.root() }, &Silent)
+        place(
+            &Options { media, from: None, prepared: &fake.root().join("out"), target, root: fake.root() },
+            &Silent,
+        )
     }
 
     #[test]

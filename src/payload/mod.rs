@@ -121,8 +121,25 @@ pub struct Payload {
     pub files: Vec<MediumFile>,
 }
 
-/// Puts a payload together. Content whose digest is not known is read once for the build id.
+/// How the files of a payload reach the installer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// On a medium that is mounted: the manifest vouches for the kickstart, too.
+    Medium,
+    /// From a server: the kickstart comes first and vouches for the manifest. It holds [`UNKNOWN`] once, in place of its digest.
+    Network,
+}
+
+/// What stands in a kickstart of [`Delivery::Network`] in place of the manifest's digest, until that is known.
+pub const UNKNOWN: Sha256 = Sha256([0; 32]);
+
+/// Puts the payload of a medium together. Content whose digest is not known is read once for the build id.
 pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
+    assemble_for(input, Delivery::Medium)
+}
+
+/// Puts a payload together, for the way that it is delivered.
+pub fn assemble_for(input: PayloadInput<'_>, delivery: Delivery) -> Result<Payload> {
     let nodes = check_nodes(&input)?;
     let kiln = kiln_blob(input.kiln)?;
     let draft = VolumeLabel::for_medium(&input.cluster.name, input.role, "0000");
@@ -156,8 +173,15 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     (manifest.build_id, manifest.label) = (build_id, label.clone());
 
     let mut files = Files::default();
+    let mut late = None;
     for (path, text) in (input.boot)(&label)? {
-        files.add("what sets a machine up", path, 0o644, Blob::bytes(text.into_bytes()))?;
+        match delivery {
+            Delivery::Network if path == KICKSTART => {
+                files.claim("the kickstart", KICKSTART)?;
+                late = Some(text);
+            }
+            _ => files.add("what sets a machine up", path, 0o644, Blob::bytes(text.into_bytes()))?,
+        }
     }
     files.add("kiln itself", KILN, 0o755, kiln)?;
     files.add("the role's archive", COMMON, 0o644, tar::write(input.common, MTIME)?)?;
@@ -174,6 +198,9 @@ pub fn assemble(input: PayloadInput<'_>) -> Result<Payload> {
     files.claim("the manifest", MANIFEST)?;
     let mut files = files.list;
     files.push(manifest_file(manifest, &files)?);
+    if let Some(text) = late {
+        files.push(kickstart_file(text)?);
+    }
     Ok(Payload { build_id, label, files })
 }
 
@@ -270,6 +297,23 @@ fn manifest_file(mut manifest: Manifest, files: &[MediumFile]) -> Result<MediumF
     };
     let content = Content::Deferred(Deferred { len, make: Box::new(make) });
     Ok(MediumFile { path: MANIFEST.to_owned(), mode: 0o644, content })
+}
+
+/// The kickstart as a file that is made when the manifest was written and hashed.
+fn kickstart_file(text: String) -> Result<MediumFile> {
+    let unknown = UNKNOWN.to_string();
+    if text.matches(&unknown).count() != 1 {
+        return Err(Error::internal("the kickstart has no one place for the manifest's digest"));
+    }
+    let len = text.len() as u64;
+    let make = move |digests: &Digests| {
+        let found = digests.get(MANIFEST);
+        let (_, digest) =
+            found.ok_or_else(|| Error::internal("the manifest was not written before the kickstart"))?;
+        Ok(text.replace(&unknown, &digest.to_string()).into_bytes())
+    };
+    let content = Content::Deferred(Deferred { len, make: Box::new(make) });
+    Ok(MediumFile { path: KICKSTART.to_owned(), mode: 0o644, content })
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
         cluster,
         role,
         kiln: Path::new(KILN),
-        kickstart: &|label| kickstart::render(cluster, &plan, label, &assets),
+        boot: &|label| Ok(vec![(payload::KICKSTART, kickstart::render(cluster, &plan, label, &assets)?)]),
         common: &common,
         nodes: &nodes,
         authority: pki.id(),

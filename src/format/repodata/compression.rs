@@ -15,7 +15,7 @@ const PIECE: usize = 64 << 10;
 const SMALL: u64 = 1 << 20;
 
 /// Unpacks `source`, of `packed` bytes; `open` is how long it says that it is.
-pub(super) fn unpack<'a>(
+pub(in crate::format) fn unpack<'a>(
     source: impl Read + 'a,
     packed: u64,
     open: Option<u64>,

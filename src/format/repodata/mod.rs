@@ -6,7 +6,7 @@
 //! limits, and never held as text. [`write()`] writes what the packages of a medium need, the same bytes for the same packages. Not
 //! here: modules, updateinfo, deltas, SQLite, zchunk, signatures.
 
-mod compression;
+pub(in crate::format) mod compression;
 mod comps;
 mod primary;
 mod read;

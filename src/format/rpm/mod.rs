@@ -2,12 +2,13 @@
 //! signatures, the header.
 //!
 //! [`read::open`] reads what repodata says of a package, bounded; [`read::verify`] compares the whole file with the digests that it
-//! carries. Not here: who signed a package, its scripts, unpacking, writing. [`Evr`] and [`Dependency`] are what repodata
+//! carries; [`payload::files`] reads single files of it. Not here: who signed a package, its scripts, installing, writing. [`Evr`] and [`Dependency`] are what repodata
 //! speaks in as well.
 
 mod dep;
 mod evr;
 mod header;
+pub mod payload;
 pub mod read;
 
 pub use dep::{Dependency, Sense};
