@@ -149,6 +149,21 @@ fn tar() {
 }
 
 #[test]
+fn cpio() {
+    fuzz(targets::cpio, &corpus(&["tests/fuzz/corpus/cpio"]));
+}
+
+#[test]
+fn asked() {
+    fuzz(targets::asked, &corpus(&["tests/fuzz/corpus/asked"]));
+}
+
+#[test]
+fn tree() {
+    fuzz(targets::tree, &corpus(&["tests/fuzz/corpus/tree"]));
+}
+
+#[test]
 fn menu() {
     fuzz(targets::menu, &corpus(&["tests/fuzz/corpus/menu", "tests/data/menus"]));
 }

@@ -11,7 +11,7 @@ command -v cargo-fuzz >/dev/null || {
   echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked (it needs a C++ compiler)" >&2
   exit 3
 }
-[ $# -gt 0 ] || set -- disk fat iso inspect tar toml menu manifest oci fetched rpm repodata wire frame
+[ $# -gt 0 ] || set -- disk fat iso inspect tar cpio asked tree toml menu manifest oci fetched rpm repodata wire frame
 
 # libFuzzer's flags are unstable ones; this lets the stable compiler take them.
 export RUSTC_BOOTSTRAP=1

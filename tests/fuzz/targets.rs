@@ -84,6 +84,58 @@ pub fn tar(bytes: &[u8]) {
     }
 }
 
+/// The cpio reader, with content.
+pub fn cpio(bytes: &[u8]) {
+    let mut reader = kiln::format::cpio::Reader::new(bytes);
+    while let Ok(Some(_)) = reader.next_member() {
+        let mut content = reader.content().take(1 << 20);
+        let _ = std::io::copy(&mut content, &mut std::io::sink());
+    }
+}
+
+/// What machines ask a server: DHCP, TFTP, HTTP. What is answered by DHCP can be read.
+pub fn asked(bytes: &[u8]) {
+    use kiln::serve::dhcp::Packet;
+    use kiln::serve::dhcp::answer::{Asker, Decision, Loaders, Mode, Site, decide};
+    use kiln::serve::{http, tftp};
+    let _ = (tftp::Request::parse(bytes), tftp::acknowledged(bytes));
+    if let http::Parsed::Request(request, len) = http::parse(bytes) {
+        assert!(len <= bytes.len());
+        let _ = request.range.resolve(1000);
+        if let Some(path) = kiln::image::pxe::list::normal(&request.path) {
+            assert!(path.split('/').all(|part| !matches!(part, "" | "." | "..")), "{path}");
+        }
+    }
+    let Some(packet) = Packet::parse(bytes) else { return };
+    let site = Site {
+        mode: Mode::Own,
+        server: [10, 0, 0, 1].into(),
+        subnet: "10.0.0.0/24".parse().expect("a network"),
+        gateway: None,
+        dns: vec![],
+        loaders: Loaders {
+            bios: Some("pxelinux.0".into()),
+            uefi: Some("shimx64.efi".into()),
+            url: "http://10.0.0.1/".into(),
+            ipxe: "boot.ipxe".into(),
+        },
+    };
+    let asker = Asker { node: Some("a".into()), address: Some([10, 0, 0, 7].into()), boots: true };
+    for mode in [Mode::Own, Mode::Proxy] {
+        if let Decision::Send(answer, _) = decide(&Site { mode, ..site.clone() }, &asker, &packet) {
+            assert!(Packet::parse(&answer.to_bytes()).is_some(), "an answer cannot be read");
+        }
+    }
+}
+
+/// The list of a PXE tree, which it can write again; and the modules of an image of GRUB.
+pub fn tree(bytes: &[u8]) {
+    if let Ok(list) = kiln::image::pxe::list::TreeList::from_json(bytes, "fuzz") {
+        list.to_json().expect("a list can be written");
+    }
+    let _ = kiln::format::grub_image::modules(bytes);
+}
+
 /// The menu parsers; what they write they must read again.
 pub fn menu(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
