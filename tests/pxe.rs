@@ -23,7 +23,7 @@ fn list(tree: &Path) -> TreeList {
     TreeList::from_json(&std::fs::read(tree.join(LIST)).unwrap(), "test").unwrap()
 }
 
-/// Every file below a folder with its digest and mode.
+/// Every regular file below a folder with its digest and mode.
 fn files(root: &Path) -> BTreeMap<String, (Sha256, u32)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -33,7 +33,7 @@ fn files(root: &Path) -> BTreeMap<String, (Sha256, u32)> {
             let meta = path.symlink_metadata().unwrap();
             if meta.is_dir() {
                 folders.push(path);
-            } else {
+            } else if meta.is_file() {
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 let digest = Sha256::of(&std::fs::read(&path).unwrap());
                 found.insert(name, (digest, meta.permissions().mode() & 0o7777));

@@ -10,5 +10,6 @@ make --no-print-directory components KUBERNETES=1.37.2
 cargo test --release --locked --features heavy --test apiserver -- --nocapture --test-threads=1
 tests/flags.sh
 cargo test --release --locked --features heavy --test fetch_heavy -- --nocapture
+cargo test --release --locked --features heavy --test serve_heavy -- --test-threads=1 --nocapture
 cargo test --release --locked --features heavy --test install_heavy -- --nocapture --test-threads=1
 KILN_FUZZ_SECONDS=60 cargo test --release --locked --test fuzz -- --nocapture

@@ -9,6 +9,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use super::dhcp::server::SERVER_PORT;
 use crate::error::{Class, Error, Result};
 
+/// Connections that may wait to be taken.
+const BACKLOG: i32 = 4096;
 /// How often a server looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -36,6 +38,8 @@ pub fn addresses(interface: &str) -> Result<Vec<Ipv4Addr>> {
 pub fn http(address: Ipv4Addr, port: u16) -> Result<TcpListener> {
     let bound = TcpListener::bind((address, port)).and_then(|listener| {
         listener.set_nonblocking(true)?;
+        // A rack that starts at once waits in the queue, and not for the next try of TCP.
+        rustix::net::listen(&listener, BACKLOG)?;
         Ok(listener)
     });
     bound.map_err(|error| refused("HTTP", address, port, error))

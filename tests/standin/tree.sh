@@ -63,6 +63,8 @@ make_initrd() {
   install -m 755 "$debian/bin/busybox" "$root/bin/busybox"
   install -m 755 "$here/initrd/init" "$root/init"
   install -m 644 "$here/initrd/lib.sh" "$root/lib.sh"
+  install -m 755 "$here/initrd/curl" "$root/bin/curl"
+  install -m 755 "$here/installer/udhcpc" "$root/udhcpc"
   ln -s bin "$root/sbin"
   # depmod needs the builtin lists to say nothing about what is built in.
   cp "$debian/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$modules/"

@@ -61,6 +61,9 @@ _kiln() {
             kiln,schema)
                 cmd="kiln__subcmd__schema"
                 ;;
+            kiln,serve)
+                cmd="kiln__subcmd__serve"
+                ;;
             kiln,verify)
                 cmd="kiln__subcmd__verify"
                 ;;
@@ -129,6 +132,9 @@ _kiln() {
                 ;;
             kiln__subcmd__help,schema)
                 cmd="kiln__subcmd__help__subcmd__schema"
+                ;;
+            kiln__subcmd__help,serve)
+                cmd="kiln__subcmd__help__subcmd__serve"
                 ;;
             kiln__subcmd__help,verify)
                 cmd="kiln__subcmd__help__subcmd__verify"
@@ -398,7 +404,7 @@ _kiln() {
 
     case "${cmd}" in
         kiln)
-            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help"
+            opts="-q -h -V --color --quiet --help --version init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -820,7 +826,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help)
-            opts="init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help"
+            opts="init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1408,6 +1414,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__schema)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2292,13 +2312,17 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__place)
-            opts="-q -h --media --root --prepared --json --color --quiet --help"
+            opts="-q -h --media --from --root --prepared --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --media)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2706,6 +2730,44 @@ _kiln() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__serve)
+            opts="-q -h --interface --dhcp --any --again --state --tftp-port --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dhcp)
+                    COMPREPLY=($(compgen -W "proxy own off" -- "${cur}"))
+                    return 0
+                    ;;
+                --again)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tftp-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

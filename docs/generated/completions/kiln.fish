@@ -42,6 +42,7 @@ complete -c kiln -n "__fish_kiln_needs_command" -f -a "pki" -d 'Make, renew and 
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "key" -d 'Make the keys that media are signed with'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "build" -d 'Build the install medium of one role'
+complete -c kiln -n "__fish_kiln_needs_command" -f -a "serve" -d 'Give a PXE tree out by DHCP, TFTP and HTTP, and show how far its machines are'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "boot" -d 'Boot a medium in QEMU and judge it'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "verify" -d 'Verify the signature of a medium, and that it is whole'
 complete -c kiln -n "__fish_kiln_needs_command" -f -a "watch" -d 'Show how the running cluster is: nodes, workloads, requests, what ends'
@@ -250,6 +251,7 @@ never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from bind" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from bind" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l media -d 'Where the medium is mounted' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l from -d 'Address of the PXE tree that all but kiln and the manifest come from' -r
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l root -d 'Root of the new system' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l prepared -d 'The answers of `kiln node prepare`' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from place" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
@@ -405,6 +407,19 @@ complete -c kiln -n "__fish_kiln_using_subcommand build" -l force -d 'Replace an
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l json -d 'Print the result as JSON on standard output'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -l interface -d 'Interface that the machines are behind' -r
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -l dhcp -d 'What to be for DHCP' -r -f -a "proxy\t'Beside the site\'s own DHCP server: offers boot files, no addresses'
+own\t'The only DHCP server: gives the nodes their addresses'
+off\t'No DHCP at all: another server names the boot files'"
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -l again -d 'Let a node be installed once more, and have its secrets again' -r
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -l state -d 'File that remembers who is installed; TREE.state beside the tree if not given' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -l tftp-port -d 'Port of TFTP; 0 for none' -r
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -l any -d 'Let in machines that the tree does not name; pools of workers need it'
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c kiln -n "__fish_kiln_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l firmware -d 'Firmware of the machine' -r -f -a "bios\t'SeaBIOS, QEMU\'s own'
 uefi\t'OVMF with an empty variable store: no Secure Boot'
 secure-boot\t'OVMF with Microsoft\'s keys enrolled and Secure Boot enforced'"
@@ -472,23 +487,24 @@ always\t'Always'
 never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand docs" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand docs" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "init" -d 'Write a commented sample of cluster.toml'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "inspect" -d 'Read a medium back: boot records, label, menus, payload, manifest'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "check" -d 'Check cluster.toml: all that is wrong with it, at once'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "plan" -d 'Show what the nodes of a profile get: files, units, packages, certificates'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "schema" -d 'Print the JSON Schema of cluster.toml, for editors'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "fetch" -d 'Bring what nodes run, and pin it in kiln.lock'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "bundle" -d 'Carry what a build needs to where there is no network'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "image" -d 'Make container images for the nodes'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "pki" -d 'Make, renew and show the certificates in pki/'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "key" -d 'Make the keys that media are signed with'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "build" -d 'Build the install medium of one role'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "boot" -d 'Boot a medium in QEMU and judge it'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "verify" -d 'Verify the signature of a medium, and that it is whole'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "watch" -d 'Show how the running cluster is: nodes, workloads, requests, what ends'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "docs" -d 'Print what is generated from the program itself: man pages, completions, schema'
-complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build boot verify watch docs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "init" -d 'Write a commented sample of cluster.toml'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "inspect" -d 'Read a medium back: boot records, label, menus, payload, manifest'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "check" -d 'Check cluster.toml: all that is wrong with it, at once'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "plan" -d 'Show what the nodes of a profile get: files, units, packages, certificates'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "schema" -d 'Print the JSON Schema of cluster.toml, for editors'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "fetch" -d 'Bring what nodes run, and pin it in kiln.lock'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "bundle" -d 'Carry what a build needs to where there is no network'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "image" -d 'Make container images for the nodes'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "pki" -d 'Make, renew and show the certificates in pki/'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "key" -d 'Make the keys that media are signed with'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "node" -d 'Run on a machine: check the medium, prepare and place what the node gets'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "build" -d 'Build the install medium of one role'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "serve" -d 'Give a PXE tree out by DHCP, TFTP and HTTP, and show how far its machines are'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "boot" -d 'Boot a medium in QEMU and judge it'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "verify" -d 'Verify the signature of a medium, and that it is whole'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "watch" -d 'Show how the running cluster is: nodes, workloads, requests, what ends'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "docs" -d 'Print what is generated from the program itself: man pages, completions, schema'
+complete -c kiln -n "__fish_kiln_using_subcommand help; and not __fish_seen_subcommand_from init inspect check plan schema fetch bundle image pki key node build serve boot verify watch docs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from bundle" -f -a "create" -d 'Pack kiln, kiln.lock and all that it pins into one file'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from bundle" -f -a "add" -d 'Take a bundle into the cache, and its kiln.lock into the project'
 complete -c kiln -n "__fish_kiln_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "create" -d 'Make an image of one layer for linux/amd64 from files'

@@ -138,3 +138,62 @@ enter_stage2() {
   for one in dev proc sys run; do mount --move "/$one" "/sysroot/$one" || return 1; done
   exec switch_root /sysroot /kiln-standin/stage2
 }
+
+# The name of the network card that BOOTIF= names, as dracut reads it: with or without a hardware type in front, - or : between.
+boot_card() {
+  mac=$(karg BOOTIF | tr A-F- a-f:)
+  case $mac in ??:??:??:??:??:??:??) mac=${mac#??:} ;; esac
+  for card in /sys/class/net/*; do
+    [ "$(cat "$card/address" 2>/dev/null)" = "$mac" ] && echo "${card##*/}" && return 0
+  done
+  return 1
+}
+
+# Installs from a tree on the network, as far as the stand-in does: stage 2 and kickstart by HTTP (anaconda-netroot.sh,
+# fetch-kickstart-net.sh), then what the kickstart's own %pre fetches. Ends with a verdict.
+from_network() {
+  stage=network
+  tries=40
+  until card=$(boot_card); do
+    load_modules
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || fail "no network card has the address of BOOTIF=$(karg BOOTIF)"
+    usleep 500000
+  done
+  ip link set lo up
+  ip link set "$card" up
+  udhcpc -i "$card" -n -q -t 20 -T 2 -s /udhcpc || fail "no address by DHCP on $card"
+  say "  network: $card has $(ip -4 -o addr show "$card" | sed 's/.*inet \([0-9.]*\).*/\1/')"
+  device=$card label=$stage2
+  mkdir -p /run/install/repo /run/install/runtime /tmp/kiln
+  stage=stage2
+  wget -q -O /tmp/treeinfo "$stage2/.treeinfo" || fail "no $stage2/.treeinfo"
+  runtime=$(sed -n '/^\[stage2\]/,/^\[/s/^mainimage *= *//p' /tmp/treeinfo | head -n 1)
+  wget -q -O /run/install/stage2.img "$stage2/$runtime" || fail "no $stage2/$runtime"
+  mount -t squashfs -o ro,loop /run/install/stage2.img /run/install/runtime || fail "cannot mount $runtime"
+  release=$(sed 's/^kiln-standin //' /run/install/runtime/.kiln-standin)
+  stage=kickstart
+  wget -q -O /run/install/ks.cfg "$ks" || fail "inst.ks=$ks: not to be had"
+  say "  kickstart: $ks, $(wc -l </run/install/ks.cfg) lines"
+  grep -q "^url --url=$stage2\$" /run/install/ks.cfg || fail "ks.cfg does not take packages from $stage2"
+  # What the kickstart's %pre does first: its own function, with its own digests.
+  stage=payload
+  media=/tmp/kiln-medium
+  mkdir -p "$media/kiln"
+  {
+    echo "media=$media"
+    sed -n '/^kiln_fetch() {/,/^}/p' /run/install/ks.cfg
+    sed -n 's/ &&$//; /^ *kiln_fetch kiln\//p' /run/install/ks.cfg
+  } >/tmp/fetch.sh
+  sh -e /tmp/fetch.sh || fail "what %pre fetches is not to be had, or not what the kickstart says: $(tail -n 3 /tmp/init.log)"
+  chmod 755 "$media/kiln/kiln"
+  files=$(grep -c '"sha256"' "$media/kiln/manifest.json")
+  stage=identity
+  "$media/kiln/kiln" node prepare --media "$media" --out /tmp/kiln --skip-verify --skip-preflight --dry-run --json >/tmp/prepare.json 2>/tmp/prepare.err
+  cat /tmp/prepare.err >/dev/ttyS0 2>/dev/null
+  node=$(cat /tmp/kiln/node 2>/dev/null)
+  [ -n "$node" ] || fail "kiln node prepare named no node: $(head -n 3 /tmp/prepare.err)"
+  wget -q -O /dev/null --post-data="stand-in: $node" "${ks%ks.cfg}report?stage=prepared"
+  stage=complete
+  verdict pass "node $node; kickstart and payload came by network"
+}
