@@ -75,7 +75,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         state: args.state.clone().unwrap_or_else(|| beside(&args.tree)),
         any: args.any,
         again: args.again.clone(),
-        neighbours: Box::new(Kernel { interface: args.interface.clone() }),
+        neighbours: Box::new(Kernel::new(&args.interface)),
         log: Box::new(|_: &str| {}),
     };
     let (lines, from) = std::sync::mpsc::sync_channel::<String>(1024);

@@ -1,6 +1,9 @@
 //! Who an address belongs to: the MAC address that its packets come from, by the kernel's table of neighbours (`/proc/net/arp`, arp(7)).
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::cluster::types::Mac;
 
@@ -10,16 +13,45 @@ pub trait Neighbours: Send + Sync {
     fn mac(&self, ip: Ipv4Addr) -> Option<Mac>;
 }
 
+/// How long an address is remembered that the kernel has lost, and how many. A loader that is busy with a file answers no ARP, so its
+/// entry goes while it is being served; somebody else at that address has an entry of his own.
+const REMEMBER: Duration = Duration::from_secs(600);
+const MOST: usize = 4096;
+
 /// The kernel's table.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Kernel {
-    /// The interface that counts.
-    pub interface: String,
+    interface: String,
+    known: Mutex<BTreeMap<Ipv4Addr, (Mac, Instant)>>,
+}
+
+impl Kernel {
+    /// The table of an interface.
+    pub fn new(interface: &str) -> Self {
+        Self { interface: interface.to_owned(), known: Mutex::default() }
+    }
+
+    /// What is known after the table was read.
+    fn remember(&self, ip: Ipv4Addr, found: Option<Mac>, now: Instant) -> Option<Mac> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |seen: Instant| now.saturating_duration_since(seen) <= REMEMBER;
+        let Some(mac) = found else {
+            return known.get(&ip).filter(|(_, seen)| fresh(*seen)).map(|(mac, _)| *mac);
+        };
+        if known.len() >= MOST {
+            known.retain(|_, (_, seen)| fresh(*seen));
+        }
+        if known.len() < MOST || known.contains_key(&ip) {
+            known.insert(ip, (mac, now));
+        }
+        Some(mac)
+    }
 }
 
 impl Neighbours for Kernel {
     fn mac(&self, ip: Ipv4Addr) -> Option<Mac> {
-        lookup(&std::fs::read_to_string("/proc/net/arp").ok()?, ip, &self.interface)
+        let table = std::fs::read_to_string("/proc/net/arp").unwrap_or_default();
+        self.remember(ip, lookup(&table, ip, &self.interface), Instant::now())
     }
 }
 
@@ -38,6 +70,19 @@ fn lookup(table: &str, ip: Ipv4Addr, interface: &str) -> Option<Mac> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_that_the_kernel_lost_is_remembered_for_a_while() {
+        let (kernel, begun) = (Kernel::new("eth1"), Instant::now());
+        let (ip, mac): (Ipv4Addr, Mac) = ([10, 77, 0, 71].into(), "52:54:00:00:00:01".parse().unwrap());
+        let other: Mac = "52:54:00:00:00:02".parse().unwrap();
+        assert_eq!(kernel.remember(ip, None, begun), None);
+        assert_eq!(kernel.remember(ip, Some(mac), begun), Some(mac));
+        assert_eq!(kernel.remember(ip, None, begun + REMEMBER), Some(mac));
+        assert_eq!(kernel.remember(ip, None, begun + REMEMBER + Duration::from_secs(1)), None);
+        assert_eq!(kernel.remember(ip, Some(other), begun), Some(other));
+        assert_eq!(kernel.remember(ip, None, begun), Some(other));
+    }
 
     #[test]
     fn only_complete_entries_of_the_interface_count() {

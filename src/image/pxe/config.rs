@@ -78,10 +78,13 @@ impl Boot<'_> {
         };
         let (linux, initrd) = self.words;
         let title = self.title.replace(['\'', '\\'], "");
+        // A kernel without its initrd would be started all the same, and stop at once: hence the questions.
         let _ = write!(
             out,
-            "menuentry '{title}' --id install {{\n  {linux} {root}{REPOSITORY}/{KERNEL} {} BOOTIF=01-$net_default_mac\n  \
-             {initrd} {root}{REPOSITORY}/{INITRD}\n}}\nmenuentry 'Boot from disk' --id disk {{\n  exit\n}}\n",
+            "menuentry '{title}' --id install {{\n  if {linux} {root}{REPOSITORY}/{KERNEL} {} BOOTIF=01-$net_default_mac; then\n    \
+             if {initrd} {root}{REPOSITORY}/{INITRD}; then\n      boot\n    fi\n  fi\n  \
+             echo 'kiln: the installer could not be loaded; trying again'\n  sleep 10\n  reboot\n}}\n\
+             menuentry 'Boot from disk' --id disk {{\n  exit\n}}\n",
             self.arguments()
         );
         out
@@ -178,7 +181,7 @@ mod tests {
                 && grub.contains("= \"52:54:00:00:00:02\" ]; then set default=install"),
             "{grub}"
         );
-        let line = "  linuxefi (http,10.0.0.5)/kiln/repo/images/pxeboot/vmlinuz inst.stage2=http://10.0.0.5/kiln/repo \
+        let line = "  if linuxefi (http,10.0.0.5)/kiln/repo/images/pxeboot/vmlinuz inst.stage2=http://10.0.0.5/kiln/repo \
                     inst.ks=http://10.0.0.5/kiln/ks.cfg inst.cmdline ip=dhcp";
         assert!(grub.contains(line) && grub.contains("menuentry 'Install its' --id install"), "{grub}");
         assert!(known.pxelinux_default().contains("LOCALBOOT") && known.pxelinux().contains("IPAPPEND 2"));

@@ -8,6 +8,8 @@ pub mod list;
 pub mod loaders;
 mod write;
 
+pub use write::check_output;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

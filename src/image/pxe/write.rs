@@ -19,7 +19,7 @@ use crate::progress::Progress;
 const PIECE: usize = 1 << 20;
 
 /// Refuses an output that is there and is no tree of kiln's.
-pub(super) fn check_output(output: &Path, force: bool) -> Result<()> {
+pub fn check_output(output: &Path, force: bool) -> Result<()> {
     let shown = output.display();
     match fs::symlink_metadata(output) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
