@@ -48,7 +48,6 @@ pub enum Command {
     /// Build the install medium of one role
     Build(command::build::Args),
     /// Give a PXE tree out by DHCP, TFTP and HTTP, and show how far its machines are
-    #[command(hide = true)]
     Serve(command::serve::Args),
     /// Boot a medium in QEMU and judge it
     Boot(command::boot::Args),

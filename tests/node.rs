@@ -12,7 +12,7 @@ use kiln::blob::Blob;
 use kiln::cluster::types::Role;
 use kiln::digest::Sha256;
 use kiln::image::dir;
-use kiln::payload::{PayloadInput, assemble};
+use kiln::payload::{self, PayloadInput, assemble};
 use kiln::tree::{Entry, NodePath, Tree};
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn medium() -> tempfile::TempDir {
         cluster: &cluster,
         role: Role::Master,
         kiln: Path::new(KILN),
-        kickstart: &|label| Ok(format!("# {label}\n")),
+        boot: &|label| Ok(vec![(payload::KICKSTART, format!("# {label}\n"))]),
         common: &common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),

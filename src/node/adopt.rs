@@ -136,13 +136,8 @@ fn lay_down(
         serde_json::to_vec(&node).map_err(|error| Error::internal("writing node.json").because(error))?;
     replace(&prepared.join("node.json"), &json, 0o600)?;
     target(root, "kiln-adopt.target")?;
-    let options = place::Options {
-        media: &volume.mounted,
-        from: None,
-        prepared: &prepared,
-        target: root,
-        root,
-    };
+    let options =
+        place::Options { media: &volume.mounted, from: None, prepared: &prepared, target: root, root };
     place::place(&options, progress)?;
     let mut layer = Layer::open(root)?;
     let mut tree = Tree::default();

@@ -23,3 +23,4 @@ mod same;
 mod sbom;
 mod secrets;
 mod signed;
+mod tree;

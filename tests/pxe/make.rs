@@ -62,8 +62,10 @@ pub fn kickstart(release: Release, role: Role) -> String {
 
 fn payload(cluster: &Cluster, role: Role, url: &str) -> Result<Payload> {
     let (assets, plan, network) = (Assets::new(None)?, planned(cluster, role), network(url));
-    let kickstart =
-        |label: &VolumeLabel| kickstart::render_for(cluster, &plan, label, &assets, Some(&network));
+    let boot = |label: &VolumeLabel| {
+        let text = kickstart::render_for(cluster, &plan, label, &assets, Some(&network))?;
+        Ok(vec![(payload::KICKSTART, text)])
+    };
     let nodes: BTreeMap<HostName, _> =
         plan.nodes.iter().map(|(name, node)| (name.clone(), node.tree.clone())).collect();
     let pools = cluster.worker_pools.keys().filter(|_| role == Role::Worker);
@@ -71,7 +73,7 @@ fn payload(cluster: &Cluster, role: Role, url: &str) -> Result<Payload> {
         cluster,
         role,
         kiln: Path::new(env!("CARGO_BIN_EXE_kiln")),
-        kickstart: &kickstart,
+        boot: &boot,
         common: &plan.common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),

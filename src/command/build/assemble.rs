@@ -1,11 +1,11 @@
 //! What media of all formats carry: the payload. What differs between formats comes in as [`More`].
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
-use super::Build;
+use super::{Args, Build};
 use crate::blob::Blob;
 use crate::cluster::types::{HostName, Role};
 use crate::digest::Sha256;
@@ -16,7 +16,7 @@ use crate::fetch::catalogue::Catalogue;
 use crate::fetch::images::Images;
 use crate::image::label::VolumeLabel;
 use crate::node::images::ImageList;
-use crate::payload::{self, Boot, Extra, Payload, PayloadInput};
+use crate::payload::{self, Boot, Delivery, Extra, Payload, PayloadInput};
 use crate::pki::Pki;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -37,17 +37,34 @@ pub struct More<'a> {
     pub packages: BTreeMap<String, Package>,
 }
 
-/// Everything the medium carries besides the vendor's files.
-pub fn assemble(build: &Build<'_>, more: More<'_>, report: &Report) -> Result<Payload> {
-    let Build { args, loaded, plan, .. } = build;
-    let More { base, boot, added, packages } = more;
-    let cluster = &loaded.cluster;
+/// kiln's program for the machines.
+pub fn program(args: &Args) -> Result<PathBuf> {
     let kiln = match &args.kiln {
         Some(path) => path.clone(),
         None => std::env::current_exe().at("finding", Path::new("this program"))?,
     };
     payload::check_program(&kiln)?;
-    let Public { mut common, images, parts } = public(build, boot, packages)?;
+    Ok(kiln)
+}
+
+/// Everything a medium carries besides the vendor's files.
+pub fn assemble(build: &Build<'_>, more: More<'_>, report: &Report) -> Result<Payload> {
+    let proved = more.boot;
+    assemble_for(build, more, (Delivery::Medium, proved), report)
+}
+
+/// The same for a way of delivery; the proof that all is there looks at `proved` in place of what sets the machine up.
+pub fn assemble_for(
+    build: &Build<'_>,
+    more: More<'_>,
+    (delivery, proved): (Delivery, Boot<'_>),
+    report: &Report,
+) -> Result<Payload> {
+    let Build { args, loaded, plan, .. } = build;
+    let More { base, boot, added, packages } = more;
+    let cluster = &loaded.cluster;
+    let kiln = program(args)?;
+    let Public { mut common, images, parts } = public(build, proved, packages)?;
     let pki = Pki::open_or_create(&loaded.dir.join("pki"), cluster, OffsetDateTime::now_utc())?;
     pki.changes().iter().for_each(|change| report.note(&format!("    pki: {change}")));
 
@@ -68,7 +85,7 @@ pub fn assemble(build: &Build<'_>, more: More<'_>, report: &Report) -> Result<Pa
     }
 
     report.step("reading the payload");
-    payload::assemble(PayloadInput {
+    let input = PayloadInput {
         cluster,
         role: args.profile,
         kiln: &kiln,
@@ -81,7 +98,8 @@ pub fn assemble(build: &Build<'_>, more: More<'_>, report: &Report) -> Result<Pa
         base,
         pools: &pools,
         extra: std::iter::once(parts).chain(images.into_iter().map(image_file)).chain(added).collect(),
-    })
+    };
+    payload::assemble_for(input, delivery)
 }
 
 /// What a medium carries that is no secret.

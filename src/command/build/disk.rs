@@ -60,14 +60,8 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
         (_, Some(Compress::Zstd)) => Form::Packed(Compression::Zstd),
     };
     let (build_id, label) = (payload.build_id, payload.label);
-    let request = Request {
-        image,
-        output: output.to_owned(),
-        form,
-        size: args.size,
-        build_id,
-        force: args.force,
-    };
+    let request =
+        Request { image, output: output.to_owned(), form, size: args.size, build_id, force: args.force };
     let built = disk::make(&request, payload.files, report)?;
     Ok(Made { build_id, label, size: built.size, sha256: built.sha256, reflinked: built.reflinked })
 }

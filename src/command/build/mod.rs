@@ -3,6 +3,7 @@
 mod assemble;
 mod disk;
 mod iso;
+mod pxe;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,8 @@ pub enum Format {
     /// The same, byte for byte, with holes
     #[value(hide = true)]
     Raw,
+    /// A folder that machines install themselves from over the network
+    Pxe,
 }
 
 /// How a qcow2 is compressed.
@@ -52,6 +55,7 @@ impl Format {
             Format::Iso => "iso",
             Format::Qcow2 => "qcow2",
             Format::Raw => "raw",
+            Format::Pxe => "pxe",
         }
     }
 }
@@ -62,7 +66,8 @@ impl Format {
   kiln build --profile master
   kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso
   kiln build --profile master --reinstall k8s-master2
-  kiln build --profile lb --sign ops.key")]
+  kiln build --profile lb --sign ops.key
+  kiln build --profile worker --format pxe --url http://10.0.0.5/")]
 pub struct Args {
     /// Role to build a medium for
     #[arg(long, short, value_enum)]
@@ -73,7 +78,7 @@ pub struct Args {
     /// Which cluster
     #[command(flatten)]
     pub cluster: ClusterArg,
-    /// File to write; out/CLUSTER-PROFILE.FORMAT beside the cluster file if not given
+    /// File or folder to write; out/CLUSTER-PROFILE.FORMAT if not given
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Size of the disk of an image, 40G; the payload lies at its end, and root grows up to it [default: enough for a node]
@@ -100,6 +105,9 @@ pub struct Args {
     /// Print the result as JSON on standard output
     #[arg(long)]
     pub json: bool,
+    /// What only PXE trees need
+    #[command(flatten)]
+    pub pxe: pxe::Options,
 }
 
 impl Args {
@@ -142,6 +150,7 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let make = match args.format {
         Format::Iso => made(&build, &output, report, iso::check, iso::make),
         Format::Qcow2 | Format::Raw => made(&build, &output, report, disk::check, disk::make),
+        Format::Pxe => made(&build, &output, report, pxe::check, pxe::make),
     };
     let (made, key) = make?;
     let signature = sign::beside(&output);
