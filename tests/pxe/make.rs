@@ -27,8 +27,6 @@ pub const URL: &str = "http://10.77.0.1/";
 pub struct Made {
     /// Its folder.
     pub tree: PathBuf,
-    /// What is missing.
-    pub notes: Vec<String>,
 }
 
 fn cluster(release: Release, role: Role) -> Cluster {
@@ -122,8 +120,8 @@ pub fn make_from(
         supplied,
         force: false,
     };
-    let built = pxe::build(&request, payload.files, &Silent)?;
-    Ok(Made { tree, notes: built.notes })
+    pxe::build(&request, payload.files, &Silent)?;
+    Ok(Made { tree })
 }
 
 /// The same, which must work.

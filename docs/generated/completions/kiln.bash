@@ -548,7 +548,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__build)
-            opts="-p -C -o -q -h --profile --cluster --output --reinstall --kiln --sign --force --json --color --quiet --help"
+            opts="-p -C -o -q -h --profile --format --cluster --output --reinstall --kiln --sign --force --json --url --netboot-grub --netboot-shim --pxelinux --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -560,6 +560,10 @@ _kiln() {
                     ;;
                 -p)
                     COMPREPLY=($(compgen -W "master worker lb" -- "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "iso pxe" -- "${cur}"))
                     return 0
                     ;;
                 --cluster)
@@ -587,6 +591,22 @@ _kiln() {
                     return 0
                     ;;
                 --sign)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netboot-grub)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netboot-shim)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pxelinux)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

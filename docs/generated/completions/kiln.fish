@@ -395,11 +395,17 @@ complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcomma
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s p -l profile -d 'Role to build a medium for' -r -f -a "master\t'Control plane, and etcd unless said otherwise'
 worker\t'Runs pods'
 lb\t'Load balancer in front of the API'"
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l format -d 'What to write' -r -f -a "iso\t'The vendor\'s install ISO, with a kickstart: for machines, and whatever boots a CD or a USB stick'
+pxe\t'A folder that machines install themselves from over the network'"
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s C -l cluster -d 'The cluster file' -r -F
-complete -c kiln -n "__fish_kiln_using_subcommand build" -s o -l output -d 'File to write; out/CLUSTER-PROFILE.iso beside the cluster file if not given' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -s o -l output -d 'File or folder to write; out/CLUSTER-PROFILE.FORMAT if not given' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l reinstall -d 'Build a medium for one node that may wipe that node\'s disks, and is for no other' -r
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l kiln -d 'Statically linked kiln to put on the medium; this program if not given' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l sign -d 'Sign the medium with this secret key; OUTPUT.minisig is the signature' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l url -d 'For --format pxe: where machines find the tree, as http://ADDRESS/PATH/' -r
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l netboot-grub -d 'For --format pxe: a signed GRUB for UEFI that boots from the network' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l netboot-shim -d 'For --format pxe: the shim that fits that GRUB' -r -F
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l pxelinux -d 'For --format pxe: folder with pxelinux.0 and ldlinux.c32' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
