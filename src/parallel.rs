@@ -66,7 +66,7 @@ mod tests {
         let jobs = (0..1000_u64).map(Ok);
         let worker = || {
             |n: u64| {
-                if n % 7 == 0 {
+                if n.is_multiple_of(7) {
                     thread::sleep(std::time::Duration::from_micros(200));
                 }
                 n * 2

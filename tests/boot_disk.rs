@@ -6,6 +6,7 @@
 #[path = "common/images.rs"]
 mod images;
 #[path = "install/project.rs"]
+#[allow(dead_code, reason = "layouts of install media")]
 mod project;
 
 use std::fs::File;

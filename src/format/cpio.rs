@@ -258,7 +258,7 @@ impl<R: Read> Reader<R> {
         }
         let [_, mode, uid, gid, _, mtime, size, _, _, _, _, named, _] = fields;
         let named = u64::from(named);
-        if named < 2 || named > MAX_NAME {
+        if !(2..=MAX_NAME).contains(&named) {
             return Err(damaged("a name has no length that can be"));
         }
         let mut name = vec![0; named as usize];

@@ -55,7 +55,7 @@ impl Boot<'_> {
                 "serial --unit={port} --speed={speed}\nterminal_input serial console\nterminal_output serial console\n"
             );
         }
-        let _ = write!(out, "set timeout={}\n", self.timeout);
+        let _ = writeln!(out, "set timeout={}", self.timeout);
         match self.macs {
             None => out.push_str("set default=install\n"),
             Some(macs) => {
@@ -64,9 +64,9 @@ impl Boot<'_> {
                     "set default=disk\nif [ -z \"$net_default_mac\" ]; then set default=install; fi\n",
                 );
                 for mac in macs {
-                    let _ = write!(
+                    let _ = writeln!(
                         out,
-                        "if [ \"$net_default_mac\" = \"{mac}\" ]; then set default=install; fi\n"
+                        "if [ \"$net_default_mac\" = \"{mac}\" ]; then set default=install; fi"
                     );
                 }
             }
@@ -103,7 +103,7 @@ impl Boot<'_> {
     pub fn pxelinux(&self) -> String {
         let mut out = String::new();
         if let Some(SerialConsole { port, speed }) = self.serial {
-            let _ = write!(out, "SERIAL {port} {speed}\n");
+            let _ = writeln!(out, "SERIAL {port} {speed}");
         }
         let _ = write!(
             out,
@@ -121,7 +121,7 @@ impl Boot<'_> {
             None => out.push_str("goto install\n"),
             Some(macs) => {
                 for mac in macs {
-                    let _ = write!(out, "iseq ${{mac}} {mac} && goto install ||\n");
+                    let _ = writeln!(out, "iseq ${{mac}} {mac} && goto install ||");
                 }
                 out.push_str("goto disk\n");
             }
