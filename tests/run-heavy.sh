@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What does not fit into the gate: media of many gigabytes, flags and files of real Kubernetes binaries, real API
-# servers, the speed of downloads, installs of every role on every layout, longer fuzzing.
+# servers, the speed of downloads, installs of every role on every layout, network boots (root), longer fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --release --locked --features heavy --test heavy -- --nocapture
@@ -12,4 +12,6 @@ tests/flags.sh
 cargo test --release --locked --features heavy --test fetch_heavy -- --nocapture
 cargo test --release --locked --features heavy --test serve_heavy -- --test-threads=1 --nocapture
 cargo test --release --locked --features heavy --test install_heavy -- --nocapture --test-threads=1
+cargo test --release --locked --features heavy --test serve_heavy -- --nocapture
+cargo test --release --locked --features boot-tests --test pxe_boot -- --nocapture
 KILN_FUZZ_SECONDS=60 cargo test --release --locked --test fuzz -- --nocapture

@@ -10,6 +10,7 @@ root=${KILN_SETUP_ROOT:-}
 # Packages of Debian 12 and 13, by what they are for.
 debian=(
   gcc libc6-dev make git curl ca-certificates file python3 python3-venv       # building
+  python3-yaml                                                            # oracle for cloud-init's files
   xorriso genisoimage isomd5sum p7zip-full mtools dosfstools gdisk fdisk  # oracles for formats
   xfsprogs openssl shellcheck jq rsync util-linux tar zstd xz-utils cpio  # oracles and helpers
   isolinux syslinux-common syslinux-utils grub-common grub-pc-bin         # stand-in media: loaders
