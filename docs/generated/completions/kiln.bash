@@ -157,6 +157,9 @@ _kiln() {
             kiln__subcmd__help__subcmd__node,addons)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__addons"
                 ;;
+            kiln__subcmd__help__subcmd__node,adopt)
+                cmd="kiln__subcmd__help__subcmd__node__subcmd__adopt"
+                ;;
             kiln__subcmd__help__subcmd__node,agent)
                 cmd="kiln__subcmd__help__subcmd__node__subcmd__agent"
                 ;;
@@ -250,6 +253,9 @@ _kiln() {
             kiln__subcmd__node,addons)
                 cmd="kiln__subcmd__node__subcmd__addons"
                 ;;
+            kiln__subcmd__node,adopt)
+                cmd="kiln__subcmd__node__subcmd__adopt"
+                ;;
             kiln__subcmd__node,agent)
                 cmd="kiln__subcmd__node__subcmd__agent"
                 ;;
@@ -312,6 +318,9 @@ _kiln() {
                 ;;
             kiln__subcmd__node__subcmd__help,addons)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__addons"
+                ;;
+            kiln__subcmd__node__subcmd__help,adopt)
+                cmd="kiln__subcmd__node__subcmd__help__subcmd__adopt"
                 ;;
             kiln__subcmd__node__subcmd__help,agent)
                 cmd="kiln__subcmd__node__subcmd__help__subcmd__agent"
@@ -548,7 +557,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__build)
-            opts="-p -C -o -q -h --profile --format --cluster --output --reinstall --kiln --sign --force --json --url --netboot-grub --netboot-shim --pxelinux --color --quiet --help"
+            opts="-p -C -o -q -h --profile --format --cluster --output --size --compress --node --reinstall --kiln --sign --force --json --url --netboot-grub --netboot-shim --pxelinux --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -579,6 +588,18 @@ _kiln() {
                     return 0
                     ;;
                 -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compress)
+                    COMPREPLY=($(compgen -W "zlib zstd" -- "${cur}"))
+                    return 0
+                    ;;
+                --node)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1070,7 +1091,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node)
-            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend knock form formed status"
+            opts="prepare boot-disk bind place probe-disk finish release unfinished adopt verify images clock addons approve routes agent mend knock form formed status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1084,6 +1105,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__help__subcmd__node__subcmd__addons)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__help__subcmd__node__subcmd__adopt)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1730,7 +1765,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node)
-            opts="-q -h --color --quiet --help prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend knock form formed status help"
+            opts="-q -h --color --quiet --help prepare boot-disk bind place probe-disk finish release unfinished adopt verify images clock addons approve routes agent mend knock form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1755,6 +1790,28 @@ _kiln() {
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__adopt)
+            opts="-q -h --label --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --label)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1954,7 +2011,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help)
-            opts="prepare boot-disk bind place probe-disk finish release unfinished verify images clock addons approve routes agent mend knock form formed status help"
+            opts="prepare boot-disk bind place probe-disk finish release unfinished adopt verify images clock addons approve routes agent mend knock form formed status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1968,6 +2025,20 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__help__subcmd__addons)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kiln__subcmd__node__subcmd__help__subcmd__adopt)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
