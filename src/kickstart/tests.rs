@@ -132,6 +132,7 @@ fn run_to_failure(body: &str) -> (String, String) {
     let mut body = body.to_owned();
     for (real, fake) in [
         ("/proc/sysrq-trigger", "sysrq"),
+        ("/proc/cmdline", "cmdline"),
         ("/dev/console", "console"),
         ("/dev/tty1", "tty1"),
         ("/run/install/repo", "no-repo"),
@@ -142,7 +143,7 @@ fn run_to_failure(body: &str) -> (String, String) {
         body = body.replace(real, &at(fake));
     }
     assert!(!body.contains("/proc") && !body.contains("/dev/t"), "{body}");
-    for name in ["sysrq", "console", "kiln-place.log", "post.log"] {
+    for name in ["sysrq", "cmdline", "console", "kiln-place.log", "post.log"] {
         std::fs::write(at(name), "").unwrap();
     }
     for name in ["sleep", "poweroff", "sync"] {

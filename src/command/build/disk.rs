@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::assemble::{More, assemble};
-use super::{Build, Compress, Format, Made};
+use super::{Build, Compress, Format, Made, make_folder};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::format::qcow2::Compression;
@@ -53,6 +53,7 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let Ready { image, fingerprint, added, packages } = ready;
     let more = More { base: fingerprint, boot: &boot, added, packages };
     let payload = assemble(build, more, report)?;
+    make_folder(build)?;
     let form = match (args.format, args.compress) {
         (Format::Raw, _) => Form::Raw,
         (_, None) => Form::Qcow2,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::assemble::{More, assemble};
-use super::{Args, Build, Made};
+use super::{Args, Build, Made, make_folder};
 use crate::cluster::Loaded;
 use crate::cluster::types::HostName;
 use crate::digest::Sha256;
@@ -54,6 +54,7 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
         Ok(vec![(payload::KICKSTART, text)])
     };
     let payload = assemble(build, More { base: fingerprint, boot: &boot, added, packages }, report)?;
+    make_folder(build)?;
     let request = Remaster {
         base,
         output: output.to_owned(),

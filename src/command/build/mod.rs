@@ -179,11 +179,16 @@ fn made<T>(
     check_place(args, loaded, output)?;
     let key = args.sign.as_deref().map(|file| SecretKey::load(file, &|| key::password(file))).transpose()?;
     key.iter().try_for_each(|_| sign::check_place(&sign::beside(output)))?;
-    if args.output.is_none() {
-        let out = loaded.dir.join("out");
-        std::fs::create_dir_all(&out).at("making the folder", &out)?;
-    }
     Ok((make(build, ready, output, report)?, key))
+}
+
+/// Makes the folder that media go to if nothing else was said. Called when nothing is left that could be refused.
+fn make_folder(build: &Build<'_>) -> Result<()> {
+    if build.args.output.is_some() {
+        return Ok(());
+    }
+    let out = build.loaded.dir.join("out");
+    std::fs::create_dir_all(&out).at("making the folder", &out)
 }
 
 /// Signs a finished medium.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::assemble::{More, assemble_for, program};
-use super::{Build, Made};
+use super::{Build, Made, make_folder};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::image::base;
@@ -92,6 +92,7 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let proved = |label: &VolumeLabel| render(label, None);
     let more = More { base: fingerprint, boot: &boot, added, packages };
     let payload = assemble_for(build, more, (Delivery::Network, &proved), report)?;
+    make_folder(build)?;
     let mut manifest = Manifest::of(cluster, args.profile, payload.label.clone());
     manifest.reinstall = args.only().cloned();
     let (build_id, label) = (payload.build_id, payload.label.clone());
