@@ -4,6 +4,7 @@ mod assemble;
 mod disk;
 mod iso;
 mod pxe;
+mod vendor;
 
 use std::path::{Path, PathBuf};
 

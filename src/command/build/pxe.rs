@@ -1,28 +1,22 @@
 //! `kiln build --format pxe`: a tree that machines install themselves from over the network.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::assemble::{More, assemble_for, program};
+use super::vendor::{MENU_TIMEOUT, Vendor, menu_title};
 use super::{Build, Made, make_folder};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
-use crate::image::base;
 use crate::image::label::VolumeLabel;
 use crate::image::pxe::list::TreeUrl;
 use crate::image::pxe::loaders::Supplied;
 use crate::image::pxe::{self, Request};
 use crate::kickstart::{self, Network};
-use crate::packages;
 use crate::payload::manifest::Manifest;
-use crate::payload::{self, Delivery, Extra, UNKNOWN};
+use crate::payload::{self, Delivery, UNKNOWN};
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::sbom::parts::Package;
-
-/// Seconds that a boot menu waits before it installs.
-const MENU_TIMEOUT: u16 = 5;
 
 /// What only trees need.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,16 +37,13 @@ pub struct Options {
 
 /// What was found out before keys are made.
 pub struct Ready {
-    base: PathBuf,
-    fingerprint: Sha256,
-    added: Vec<Extra>,
-    packages: BTreeMap<String, Package>,
+    vendor: Vendor,
     network: Network,
 }
 
 /// Looks at the base, its packages and the output: refuses all that can be refused before keys are made.
 pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Ready> {
-    let Build { args, loaded, plan, .. } = build;
+    let args = build.args;
     let url = args.pxe.url.clone().ok_or_else(|| {
         Error::input("a PXE tree needs the address at which machines will find it").hint(
             "add --url http://ADDRESS/, the address of the machine that runs `kiln serve` or a web server",
@@ -62,26 +53,18 @@ pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Ready>
         return Err(Error::input("a PXE tree is a folder and cannot be signed")
             .hint("sign an ISO, or sign kiln-tree.json with minisign: it has the digests of all files"));
     }
-    let base = loaded.cluster.base.iso.clone().ok_or_else(|| {
-        Error::input(format!("{} names no base ISO", args.cluster.cluster.display()))
-            .hint("set `iso` in [base] to the path of the vendor's install ISO")
-    })?;
-    let fingerprint = base::look(&base)?.fingerprint;
-    report.step("resolving packages");
-    let added = packages::check(&base, &loaded.cluster, plan)?;
+    let vendor = Vendor::look(build, report)?;
     pxe::check_output(output, args.force)?;
     let kiln = program(args)?;
     let file = File::open(&kiln).at("opening", &kiln)?;
     let (kiln, _) = Sha256::of_reader(file).at("reading", &kiln)?;
-    let packages = packages::bill(&added);
-    let network = Network { url, kiln, manifest: UNKNOWN };
-    Ok(Ready { base, fingerprint, added: packages::medium_files(&added)?, packages, network })
+    Ok(Ready { vendor, network: Network { url, kiln, manifest: UNKNOWN } })
 }
 
 /// Writes the tree.
 pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> Result<Made> {
     let Build { args, loaded, assets, plan, .. } = build;
-    let Ready { base, fingerprint, added, packages, network } = ready;
+    let Ready { vendor: Vendor { iso: base, fingerprint, added, packages }, network } = ready;
     let cluster = &loaded.cluster;
     let render = |label: &VolumeLabel, network: Option<&Network>| {
         let text = kickstart::render_for(cluster, plan, label, assets, network)?;
@@ -96,10 +79,6 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let mut manifest = Manifest::of(cluster, args.profile, payload.label.clone());
     manifest.reinstall = args.only().cloned();
     let (build_id, label) = (payload.build_id, payload.label.clone());
-    let title = match args.only() {
-        None => format!("Install the {} of {} that matches this machine", args.profile, cluster.name),
-        Some(node) => format!("Install {node} of {} anew, if this machine is it", cluster.name),
-    };
     let request = Request {
         base: &base,
         output: output.to_owned(),
@@ -107,7 +86,7 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
         manifest: &manifest,
         label: payload.label,
         build_id,
-        title,
+        title: menu_title(build),
         timeout: MENU_TIMEOUT,
         serial: cluster.serial,
         supplied: Supplied {
