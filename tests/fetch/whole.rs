@@ -216,7 +216,7 @@ fn names_are_resolved_where_there_is_no_c_library() {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fetch/names.py");
     let mut names = Command::new("unshare");
     names.args(["--user", "--map-root-user", "--net", "python3"]).arg(script).arg(root);
-    names.args(["/kiln", "fetch", "-C", "/work/cluster.toml"]).env("KILN_CACHE", "/tmp/cache");
+    names.args(["/kiln", "fetch", "-C", "/work/cluster.toml"]).env("KILN_CACHE", "/work/cache");
     names.env_remove("HTTPS_PROXY").env_remove("HTTP_PROXY").env_remove("http_proxy").env_remove("ALL_PROXY");
     let done = names.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
