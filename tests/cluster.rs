@@ -282,7 +282,6 @@ fn combinations() {
             "rocky-10",
         ),
         on(warning(IpvsDeprecated, mode, ipvs, "cluster.proxy_mode", "proxy_mode"), "1.35.0", "rocky-9"),
-        on(error(DockerGone, docker.0, docker.1, "cluster.runtime", "docker"), "1.24.0", "rocky-8"),
         on(warning(DockerCgroup, docker.0, docker.1, "cluster.runtime", "docker"), "1.23.0", "rocky-9"),
         error(KubernetesTooNew, release, "\"centos-7\"", "cluster.kubernetes", "1.37.2"),
         warning(KubernetesTooNew, release, "\"centos-7\"", "cluster.kubernetes", "1.37.2")

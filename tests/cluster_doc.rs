@@ -43,16 +43,18 @@ fn same(documented: &Facts, is: &Facts) {
     );
 }
 
-/// The reference cluster; the same with docker, without load balancers, and with bridges.
+/// The reference cluster; the same with docker, old and new, without load balancers, and with bridges.
 fn clusters() -> Vec<Cluster> {
     let mut docker = common::reference_cluster();
     docker.base.release = "centos-7".parse().unwrap();
     (docker.kubernetes, docker.runtime) = ("1.20.2".parse().unwrap(), Runtime::Docker);
+    let mut cri = common::reference_cluster();
+    cri.runtime = Runtime::Docker;
     let mut alone = common::reference_cluster();
     alone.nodes.retain(|_, node| node.role != Role::Lb);
     let mut bridge = common::reference_cluster();
     bridge.pod_network = PodNetwork::Bridge;
-    vec![common::reference_cluster(), docker, alone, bridge]
+    vec![common::reference_cluster(), docker, cri, alone, bridge]
 }
 
 fn plans(cluster: &Cluster) -> Vec<RolePlan> {

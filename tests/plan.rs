@@ -24,7 +24,7 @@ struct Case {
     containerd: &'static str,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: "el7-1.20-docker",
         release: "centos-7",
@@ -46,6 +46,14 @@ const CASES: [Case; 4] = [
         release: "centos-stream-9",
         kubernetes: "1.37.2",
         runtime: Runtime::Containerd,
+        proxy: ProxyMode::Iptables,
+        containerd: "2.3.4",
+    },
+    Case {
+        name: "el9-1.37-docker",
+        release: "centos-stream-9",
+        kubernetes: "1.37.2",
+        runtime: Runtime::Docker,
         proxy: ProxyMode::Iptables,
         containerd: "2.3.4",
     },
@@ -194,7 +202,7 @@ fn planning_twice_gives_the_same() {
 #[test]
 fn a_role_without_machines_is_refused() {
     let error =
-        plan(&cluster(&CASES[3]), &Assets::new(None).unwrap(), Role::Lb, &Versions::new()).unwrap_err();
+        plan(&cluster(&CASES[4]), &Assets::new(None).unwrap(), Role::Lb, &Versions::new()).unwrap_err();
     assert!(error.to_string().contains("no node of profile `lb`"), "{error}");
 }
 

@@ -116,6 +116,7 @@ fn started(program: &str, command: &str, runtime: Runtime) -> &'static [&'static
             &["/usr/local/bin/containerd-shim-runc-v2", "/usr/local/bin/runc"]
         }
         ("/usr/bin/dockerd", _) => &["/usr/bin/containerd", "/usr/bin/runc"],
+        ("/usr/bin/cri-dockerd", _) => &["/usr/bin/dockerd"],
         // Every network of pods is made of these; which others there are a CNI configuration says.
         ("/opt/kubernetes/bin/kubelet", _) => {
             &["/opt/cni/bin/bridge", "/opt/cni/bin/host-local", "/opt/cni/bin/loopback"]

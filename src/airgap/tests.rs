@@ -33,7 +33,7 @@ struct Case {
     pod_network: PodNetwork,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         kubernetes: "1.20.2",
         release: "centos-7",
@@ -63,6 +63,12 @@ const CASES: [Case; 5] = [
         release: "centos-stream-10",
         runtime: Runtime::Containerd,
         pod_network: PodNetwork::Bridge,
+    },
+    Case {
+        kubernetes: "1.37.2",
+        release: "centos-stream-9",
+        runtime: Runtime::Docker,
+        pod_network: PodNetwork::Flannel,
     },
 ];
 
@@ -181,8 +187,11 @@ fn each_image_is_missed() {
             .find(|name| name.as_str().contains("/pause:"))
             .unwrap();
         site.images.remove(&pause).unwrap();
-        let asker =
-            if case.runtime == Runtime::Docker { "kubelet.conf" } else { "/etc/containerd/config.toml" };
+        let asker = match (case.runtime, case.kubernetes) {
+            (Runtime::Containerd, _) => "/etc/containerd/config.toml",
+            (Runtime::Docker, "1.20.2") => "kubelet.conf",
+            (Runtime::Docker, _) => "cri-dockerd.service",
+        };
         site.misses(Missing::Image, pause.as_str(), asker);
         site.files.retain(|file| !file.starts_with("/kiln/images/0"));
         site.misses(Missing::Image, "the archive /kiln/images/0.tar", "/opt/kiln/images.json");
@@ -199,7 +208,8 @@ fn each_program_is_missed() {
         ["/opt/cni/bin/bridge", "/opt/cni/bin/host-local", "/opt/cni/bin/loopback", "/opt/cni/bin/portmap"];
     let containerd =
         ["containerd", "containerd-shim-runc-v2", "ctr", "runc"].map(|name| format!("/usr/local/bin/{name}"));
-    let docker = ["dockerd", "docker", "containerd", "runc"].map(|name| format!("/usr/bin/{name}"));
+    let docker =
+        ["dockerd", "docker", "containerd", "runc", "cri-dockerd"].map(|name| format!("/usr/bin/{name}"));
     let masters = [
         "/opt/kubernetes/bin/kube-apiserver",
         "/opt/kubernetes/bin/kube-controller-manager",
@@ -209,7 +219,11 @@ fn each_program_is_missed() {
         "/opt/etcd/bin/etcdctl",
     ];
     for case in &CASES {
-        let runtime = if case.runtime == Runtime::Docker { &docker } else { &containerd };
+        let runtime = match (case.runtime, case.kubernetes) {
+            (Runtime::Containerd, _) => &containerd[..],
+            (Runtime::Docker, "1.20.2") => &docker[..4],
+            (Runtime::Docker, _) => &docker[..],
+        };
         let all =
             pods.iter().chain(&plugins).chain(&masters).copied().chain(runtime.iter().map(String::as_str));
         for program in all {

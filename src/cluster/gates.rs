@@ -120,14 +120,6 @@ pub const GATES: &[Gate] = &[
         hint: "use \"nftables\" on EL9 and EL10, \"iptables\" elsewhere",
     },
     Gate {
-        rule: Rule::DockerGone,
-        verdict: Verdict::Refused,
-        part: Part::Runtime,
-        applies: |c| c.runtime == Runtime::Docker && c.kubernetes.at_least(24),
-        reason: "the kubelet speaks to Docker up to Kubernetes 1.23 only, and kiln does not carry cri-dockerd",
-        hint: "use runtime = \"containerd\"",
-    },
-    Gate {
         rule: Rule::DockerCgroup,
         verdict: Verdict::Warned,
         part: Part::Runtime,
@@ -202,7 +194,7 @@ pub struct ComponentGate {
     pub reason: &'static str,
 }
 
-/// Versions of components that do not fit. Sources: containerd's RELEASES.md, Docker's release notes.
+/// Versions of components that do not fit. Sources: containerd's RELEASES.md, Docker's release notes, cri-dockerd's source.
 pub const COMPONENT_GATES: &[ComponentGate] = &[
     ComponentGate {
         component: "containerd",
@@ -224,6 +216,14 @@ pub const COMPONENT_GATES: &[ComponentGate] = &[
         from: "0",
         below: "20.10",
         reason: "Docker knows cgroup v2, with which EL9 and EL10 boot, from 20.10 on",
+    },
+    ComponentGate {
+        component: "cri-dockerd",
+        applies: |_, _| true,
+        from: "0",
+        below: "0.3.14",
+        reason: "its port for `kubectl exec` is to stay on the node itself (--streaming-bind-addr), and from Kubernetes 1.26 on the \
+                 kubelet speaks CRI v1 only; use cri-dockerd 0.3.14 or later",
     },
 ];
 
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(errors("1.30.9", "centos-stream-9", Containerd, Nftables), ["proxy-mode"]);
         assert_eq!(errors("1.18.2", "centos-7", Docker, Ipvs), ["proxy-mode"]);
         assert!(errors("1.18.3", "centos-7", Docker, Ipvs).is_empty());
-        assert_eq!(errors("1.24.0", "centos-7", Docker, Iptables), ["docker-gone"]);
+        assert!(errors("1.24.0", "centos-7", Docker, Iptables).is_empty());
         assert_eq!(errors("1.35.0", "centos-7", Containerd, Iptables), ["kubernetes-too-new"]);
         assert!(errors("1.35.0", "centos-stream-8", Containerd, Iptables).is_empty());
         assert_eq!(errors("1.18.20", "rocky-9", Containerd, Iptables), ["kubernetes-too-old"]);

@@ -100,7 +100,7 @@ fn nth_host(net: Ipv4Net, n: u32) -> Ipv4Addr {
 pub enum Runtime {
     /// containerd with its CRI plugin.
     Containerd,
-    /// Docker; through the kubelet's dockershim, Kubernetes up to 1.23.
+    /// Docker; through the kubelet's dockershim up to Kubernetes 1.23, through cri-dockerd from 1.24 on.
     Docker,
 }
 

@@ -71,7 +71,6 @@ rules! {
     // Combinations of system, Kubernetes, runtime and proxy.
     ProxyMode = "proxy-mode",
     IpvsDeprecated = "ipvs-deprecated",
-    DockerGone = "docker-gone",
     DockerCgroup = "docker-cgroup",
     KubernetesTooNew = "kubernetes-too-new",
     KubernetesTooOld = "kubernetes-too-old",

@@ -33,6 +33,8 @@ pub struct Component {
     pub license: Option<String>,
     /// The runtime that needs it; `None` when every cluster does.
     pub runtime: Option<Runtime>,
+    /// First minor of Kubernetes whose clusters take it.
+    pub since: u8,
     /// Its files, by name.
     pub files: BTreeMap<String, FileRule>,
     /// Which version belongs to which minors of Kubernetes, where the cluster file names none.
@@ -112,6 +114,8 @@ struct RawComponent {
     optional: bool,
     license: Option<String>,
     runtime: Option<RawRuntime>,
+    #[serde(default)]
+    since: u8,
     files: BTreeMap<String, RawFile>,
     #[serde(default)]
     versions: Vec<RawUsual>,
@@ -183,6 +187,7 @@ impl Catalogue {
         self.components
             .iter()
             .filter(|(_, component)| component.runtime.is_none_or(|runtime| runtime == cluster.runtime))
+            .filter(|(_, component)| cluster.kubernetes.minor >= component.since)
             .map(|(name, component)| (name.as_str(), component))
     }
 }
@@ -284,6 +289,7 @@ fn check(name: &str, raw: RawComponent) -> Result<Component, String> {
             RawRuntime::Containerd => Runtime::Containerd,
             RawRuntime::Docker => Runtime::Docker,
         }),
+        since: raw.since,
         files,
     })
 }

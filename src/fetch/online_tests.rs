@@ -173,8 +173,10 @@ fn the_shipped_catalogue_knows_where_everything_is() {
         let mut cluster = crate::testing::cluster();
         cluster.kubernetes = format!("1.{minor}.0").parse().unwrap();
         let runtimes = [crate::cluster::model::Runtime::Containerd, crate::cluster::model::Runtime::Docker];
-        for runtime in runtimes.into_iter().take(if minor > 23 { 1 } else { 2 }) {
+        for runtime in runtimes {
             cluster.runtime = runtime;
+            let cri = catalogue.of(&cluster).any(|(name, _)| name == "cri-dockerd");
+            assert_eq!(cri, runtime == crate::cluster::model::Runtime::Docker && minor >= 24, "1.{minor}");
             for (name, component) in catalogue.of(&cluster) {
                 let Some(version) = component.usual_version(&cluster) else {
                     assert!(component.optional, "1.{minor}: {name} has no version");

@@ -60,7 +60,7 @@ struct ClusterData {
     /// Address of cluster DNS.
     dns_service_ip: Ipv4Addr,
     runtime: &'static str,
-    /// Socket of the runtime; null with the dockershim.
+    /// Socket that the kubelet speaks to; null with the dockershim.
     runtime_endpoint: Option<&'static str>,
     proxy_mode: &'static str,
     /// `flannel` or `bridge`.
@@ -170,7 +170,7 @@ impl ClusterData {
             api_service_ip: cluster.api_service_ip(),
             dns_service_ip: cluster.dns_service_ip(),
             runtime: runtime_name(cluster.runtime),
-            runtime_endpoint: runtime_endpoint(cluster.runtime),
+            runtime_endpoint: runtime_endpoint(cluster.runtime, cluster.kubernetes.minor),
             proxy_mode: proxy_name(cluster.proxy_mode),
             pod_network: cluster.pod_network.as_str(),
         }

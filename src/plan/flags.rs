@@ -89,6 +89,11 @@ fn apiserver(cluster: &Cluster, gates: &Gates, mut f: Flags) -> Vec<String> {
     if gates.authentication_config {
         f.add("authentication-config", format!("{CFG}/authentication.yml"));
     }
+    if cluster.runtime == Runtime::Docker {
+        // `kubectl exec` fails where the kubelet joins streams itself: cri-dockerd (0.4.4 too) gives it a URL without a scheme,
+        // and it takes that for HTTPS (Mirantis/cri-dockerd#560).
+        f.since(36, "feature-gates", "ExtendWebSocketsToKubelet=false");
+    }
     f.add("allow-privileged", true);
     f.add("profiling", false);
     f.add("audit-policy-file", format!("{CFG}/audit-policy.yml"));
@@ -144,13 +149,13 @@ fn kubelet(cluster: &Cluster, gates: &Gates, role: Role, mut f: Flags) -> Vec<St
     match cluster.runtime {
         // Removed in 1.27, without effect since 1.24.
         Runtime::Containerd => f.until(23, "container-runtime", "remote"),
-        // The dockershim and its flags left in 1.24.
+        // The dockershim and its flags left in 1.24; cri-dockerd is told the rest.
         Runtime::Docker => {
             f.until(23, "network-plugin", "cni");
             f.until(23, "pod-infra-container-image", &gates.sandbox_image);
         }
     }
-    if let Some(endpoint) = runtime_endpoint(cluster.runtime)
+    if let Some(endpoint) = runtime_endpoint(cluster.runtime, cluster.kubernetes.minor)
         && !gates.runtime_endpoint_in_config
     {
         f.add("container-runtime-endpoint", endpoint);

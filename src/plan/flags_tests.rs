@@ -78,9 +78,6 @@ fn every() -> Vec<(u8, Role, Programs)> {
     for minor in KubeVersion::OLDEST_MINOR..=KubeVersion::NEWEST_MINOR {
         cluster.kubernetes = KubeVersion { minor, patch: 0 };
         for runtime in [Runtime::Containerd, Runtime::Docker] {
-            if runtime == Runtime::Docker && minor > 23 {
-                continue;
-            }
             cluster.runtime = runtime;
             for role in [Role::Master, Role::Worker] {
                 let gates = Gates::new(&cluster, &Versions::new());
@@ -131,6 +128,30 @@ fn every_minor_gets_what_it_cannot_start_without() {
         assert_eq!(has("kube-apiserver", "insecure-port"), minor < 20);
         assert_eq!(has("kubelet", "register-with-taints"), role == Role::Master && minor < 23);
     }
+}
+
+/// Docker is spoken to by the kubelet itself up to 1.23, and through cri-dockerd after that.
+#[test]
+fn docker_is_reached_in_its_time() {
+    let (mut cluster, _) = crate::cluster::parse(Path::new("cluster.toml"), crate::cluster::SAMPLE).unwrap();
+    cluster.runtime = Runtime::Docker;
+    let at = |cluster: &mut Cluster, minor: u8| {
+        cluster.kubernetes = KubeVersion { minor, patch: 0 };
+        all(cluster, &Gates::new(cluster, &Versions::new()), Role::Master)
+    };
+    let has = |programs: &Programs, program: &str, flag: &str| programs[program].iter().any(|f| f == flag);
+    let socket = "--container-runtime-endpoint=unix:///run/cri-dockerd.sock";
+    let gate = "--feature-gates=ExtendWebSocketsToKubelet=false";
+    let last = at(&mut cluster, 23);
+    assert!(has(&last, "kubelet", "--network-plugin=cni") && !has(&last, "kubelet", socket));
+    let first = at(&mut cluster, 24);
+    assert!(has(&first, "kubelet", socket) && !has(&first, "kubelet", "--network-plugin=cni"));
+    assert!(!has(&at(&mut cluster, 35), "kube-apiserver", gate));
+    assert!(has(&at(&mut cluster, 36), "kube-apiserver", gate));
+    // From 1.27 on the configuration file names the socket.
+    assert!(!has(&at(&mut cluster, 27), "kubelet", socket));
+    cluster.runtime = Runtime::Containerd;
+    assert!(!has(&at(&mut cluster, 37), "kube-apiserver", gate));
 }
 
 #[test]

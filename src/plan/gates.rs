@@ -93,10 +93,12 @@ fn pause(minor: u8) -> &'static str {
     }
 }
 
-/// Socket of the container runtime as the kubelet wants it; `None` for the dockershim, which needs none.
-pub fn runtime_endpoint(runtime: Runtime) -> Option<&'static str> {
+/// Socket of the container runtime as the kubelet wants it; `None` for the dockershim, which needs none and left in 1.24:
+/// from then on cri-dockerd stands between kubelet and Docker.
+pub fn runtime_endpoint(runtime: Runtime, minor: u8) -> Option<&'static str> {
     match runtime {
         Runtime::Containerd => Some("unix:///run/containerd/containerd.sock"),
+        Runtime::Docker if minor >= 24 => Some("unix:///run/cri-dockerd.sock"),
         Runtime::Docker => None,
     }
 }

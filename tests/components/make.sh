@@ -168,7 +168,7 @@ fill() {
     fi
 }
 
-# docker, for clusters of 1.20 that ask for it: always Debian's, since its publisher gives no digests.
+# docker, for clusters that ask for it: always Debian's, since its publisher gives no digests.
 docker_from_debian() {
     local root=$work/deb-docker package
     [[ -n ${APT_OPTIONS:-} ]] || apt_private "$work/apt"
@@ -196,10 +196,16 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     trap 'rm -rf "$work"' EXIT
     fill
 fi
-if [[ $kubernetes == 1.20.* ]] && ! have docker && command -v apt-get >/dev/null; then
+if ! have docker && command -v apt-get >/dev/null; then
     work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     docker_from_debian
+fi
+# What a kubelet of 1.24 and later needs to speak to docker; always from the Go module proxy, for the same reason.
+if [[ $kubernetes != 1.20.* ]] && ! have cri-dockerd; then
+    work=$(mktemp -d "$(cache_root)/fill.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    from_proxy cri-dockerd 0.4.0
 fi
 "$here/images.sh" "$target" "$kubernetes"
 say "$target has all that Kubernetes $kubernetes needs"

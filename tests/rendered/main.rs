@@ -57,7 +57,7 @@ fn shapes() -> Vec<(String, Cluster)> {
         let mut cluster = common::reference_cluster();
         cluster.base.release = release.parse().unwrap();
         cluster.kubernetes = kubernetes.parse().unwrap();
-        if release == "centos-7" {
+        if release == "centos-7" || kubernetes == "1.31.4" {
             cluster.runtime = Runtime::Docker;
         }
         if !lb {

@@ -10,9 +10,10 @@ use crate::node::formation::etcdctl::bounded;
 use time::OffsetDateTime;
 
 /// Units that a node of kiln may have. Those that it has not are passed over.
-const UNITS: [&str; 23] = [
+const UNITS: [&str; 24] = [
     "chronyd.service",
     "containerd.service",
+    "cri-dockerd.service",
     "docker.service",
     "etcd.service",
     "firewalld.service",
