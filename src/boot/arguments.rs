@@ -58,11 +58,13 @@ impl Arguments {
 
     fn board(&mut self, machine: &Machine<'_>) {
         let smm = if machine.image.is_some_and(|image| image.smm) { ",smm=on" } else { "" };
+        // Then what iPXE says goes to the serial port.
+        let serial = if machine.netboots() && machine.image.is_none() { ",graphics=off" } else { "" };
         self.flag("-nodefaults").flag("-no-user-config").flag("-no-reboot").flag("-S");
         if machine.hold {
             self.flag("-no-shutdown");
         }
-        self.pair("-display", "none").pair("-machine", &format!("q35{smm}")).pair("-cpu", "max");
+        self.pair("-display", "none").pair("-machine", &format!("q35{smm}{serial}")).pair("-cpu", "max");
         self.pair("-smp", &machine.hardware.cpus.to_string());
         self.pair("-m", &machine.hardware.memory.to_string());
         self.pair("-accel", if machine.accel == Accel::Kvm { "kvm" } else { "tcg,thread=multi" });
@@ -127,6 +129,7 @@ impl Arguments {
                 self.with_path("-drive", "if=none,id=medium,format=raw,readonly=on,file=", &path);
                 self.pair("-device", &format!("usb-storage,drive=medium{first}"));
             }
+            Attach::Network => {}
         }
         Ok(())
     }
@@ -202,10 +205,17 @@ impl Arguments {
                     let before = format!("stream,id={id},server=off,addr.type=unix,addr.path=");
                     self.with_path("-netdev", &before, socket);
                 }
+                Wire::Tap(tap) => {
+                    let tap = format!("tap,id={id},ifname={tap},script=no,downscript=no");
+                    self.pair("-netdev", &tap);
+                }
             }
-            // No boot ROM: the medium is what is tested.
-            let device = card.model.device();
-            self.pair("-device", &format!("{device},netdev={id},romfile=,mac={}", card.mac));
+            let boots = n == 0 && machine.netboots();
+            // No boot ROM where the medium is what is tested; UEFI has a network stack of its own.
+            let rom = if boots && machine.image.is_none() { "" } else { ",romfile=" };
+            let first = machine.order.of_medium(machine.drives.len()).filter(|_| boots);
+            let (device, first) = (card.model.device(), boot_index(first));
+            self.pair("-device", &format!("{device},netdev={id}{rom},mac={}{first}", card.mac));
         }
     }
 }

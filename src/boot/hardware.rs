@@ -7,7 +7,8 @@ use std::str::FromStr;
 use time::PrimitiveDateTime;
 use time::macros::format_description;
 
-use super::spec::Firmware;
+use super::served::{TAP, Way};
+use super::spec::{Attach, Firmware};
 use crate::cluster::types::{Mac, SystemUuid};
 use crate::error::{Error, Result};
 
@@ -18,6 +19,8 @@ pub enum Wire {
     Nowhere,
     /// The socket of a segment that other machines are on.
     Segment(PathBuf),
+    /// A tap device, behind which a server gives out what the machine boots.
+    Tap(&'static str),
 }
 
 /// Make of a network card, which decides its driver.
@@ -120,6 +123,19 @@ impl Hardware {
             oem: Vec::new(),
             fw_cfg: BTreeMap::new(),
             rtc: None,
+        }
+    }
+
+    /// Wires the first card to the server where the medium comes over the network. OVMF tries TFTP before HTTP unless it is told
+    /// that there is no PXE (OvmfPkg, `PxeBcPcdProducerLib`).
+    pub fn wire(&mut self, attach: Attach, way: Way) {
+        let (Attach::Network, Some(card)) = (attach, self.nics.first_mut()) else { return };
+        card.wire = Wire::Tap(TAP);
+        if way == Way::Http {
+            for version in [4, 6] {
+                let item = format!("opt/org.tianocore/IPv{version}PXESupport");
+                self.fw_cfg.insert(item, "no".to_owned());
+            }
         }
     }
 

@@ -132,6 +132,11 @@ impl Machine<'_> {
         text
     }
 
+    /// Whether it boots from the network now.
+    pub fn netboots(&self) -> bool {
+        self.medium.is_some() && self.attach == Attach::Network
+    }
+
     /// Name of the accelerator.
     pub fn accel(&self) -> &'static str {
         if self.accel == Accel::Kvm { "kvm" } else { "tcg" }

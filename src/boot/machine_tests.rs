@@ -182,6 +182,22 @@ fn cards_swap_slots_and_keep_their_wires() {
 }
 
 #[test]
+fn a_tree_comes_by_the_first_card() {
+    let mut spec = BootSpec::new("/tree", Firmware::Uefi, Attach::Network, "/w");
+    spec.mac = Some("52:54:00:00:00:01".parse().unwrap());
+    let text = line(&spec);
+    let card = "-netdev tap,id=net,ifname=tap0,script=no,downscript=no \
+-device virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:01,bootindex=1";
+    assert!(text.contains(card) && !text.contains("id=medium") && !text.contains("graphics"), "{text}");
+    spec.way = crate::boot::served::Way::Http;
+    assert!(line(&spec).contains("name=opt/org.tianocore/IPv4PXESupport,string=no"), "{}", line(&spec));
+    // BIOS boots by the card's ROM, which is iPXE and speaks on the serial port.
+    spec.firmware = Firmware::Bios;
+    let text = line(&spec);
+    assert!(text.contains("-machine q35,graphics=off ") && !text.contains("romfile="), "{text}");
+}
+
+#[test]
 fn what_firmware_tells_and_the_clock_are_given() {
     let mut hardware = Hardware::new(Firmware::Bios);
     hardware.asset = Some("RACK1,U7".into());

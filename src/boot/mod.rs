@@ -21,6 +21,7 @@ pub mod matrix;
 mod qmp;
 pub mod scenario;
 mod serial;
+pub mod served;
 mod single;
 mod spec;
 mod stage;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::hardware::{Hardware, Nic};
+use super::served::Way;
 use crate::cluster::types::{Mac, SystemUuid};
 use crate::error::{Error, Result};
 
@@ -41,10 +42,14 @@ pub enum Attach {
     Cd,
     /// As a USB stick.
     Usb,
+    /// Not at all: it is a PXE tree, and comes over the first network card. Nobody says this: a folder is such a medium.
+    #[value(skip)]
+    #[serde(skip)]
+    Network,
 }
 
 impl Attach {
-    /// Both of them.
+    /// Those of a medium that is a file.
     pub const ALL: [Attach; 2] = [Attach::Cd, Attach::Usb];
 
     /// The word on the command line and in reports.
@@ -52,6 +57,7 @@ impl Attach {
         match self {
             Attach::Cd => "cd",
             Attach::Usb => "usb",
+            Attach::Network => "network",
         }
     }
 }
@@ -114,6 +120,8 @@ pub struct BootSpec {
     pub firmware: Firmware,
     /// How the medium is plugged in.
     pub attach: Attach,
+    /// How a tree is given to the firmware; means nothing for other media.
+    pub way: Way,
     /// Memory in MiB.
     pub memory: u32,
     /// Processors.
@@ -156,6 +164,7 @@ impl BootSpec {
             medium: medium.into(),
             firmware,
             attach,
+            way: Way::Tftp,
             memory: 1024,
             cpus: 2,
             mac: None,
@@ -179,6 +188,7 @@ impl BootSpec {
         hardware.memory = self.memory;
         hardware.cpus = self.cpus;
         hardware.nics = self.mac.map(Nic::new).into_iter().collect();
+        hardware.wire(self.attach, self.way);
         hardware.serial.clone_from(&self.serial);
         hardware.uuid.clone_from(&self.uuid);
         hardware
@@ -186,13 +196,13 @@ impl BootSpec {
 
     /// Checks what can be told before anything is started.
     pub(super) fn check(&self) -> Result<()> {
-        check_medium(&self.medium)?;
+        check_medium(&self.medium, self.attach)?;
         self.hardware().check()
     }
 }
 
-/// A medium is a file that is there.
-pub(super) fn check_medium(medium: &Path) -> Result<()> {
+/// A medium is a file that is there; one that comes over the network is a folder.
+pub(super) fn check_medium(medium: &Path, attach: Attach) -> Result<()> {
     let metadata = std::fs::metadata(medium).map_err(|e| {
         let missing = e.kind() == std::io::ErrorKind::NotFound;
         if missing {
@@ -202,8 +212,9 @@ pub(super) fn check_medium(medium: &Path) -> Result<()> {
             Error::io("opening", medium, e)
         }
     })?;
-    if metadata.is_dir() {
-        return Err(Error::input(format!("the medium {} is a folder", medium.display()))
+    if metadata.is_dir() != (attach == Attach::Network) {
+        let what = if metadata.is_dir() { "a folder" } else { "no folder" };
+        return Err(Error::input(format!("the medium {} is {what}", medium.display()))
             .hint("name an ISO or disk image"));
     }
     Ok(())

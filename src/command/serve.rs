@@ -107,8 +107,6 @@ fn beside(tree: &Path) -> PathBuf {
 
 fn site(tree: &Tree, args: &Args) -> Site {
     let list = &tree.list;
-    // Without TFTP firmware of BIOS, and of UEFI that asks for it, has nothing to boot; HTTP Boot still does.
-    let bios = list.loaders.bios.clone().filter(|_| args.tftp_port != 0);
     Site {
         mode: args.dhcp,
         server: list.url.address(),
@@ -116,7 +114,9 @@ fn site(tree: &Tree, args: &Args) -> Site {
         gateway: list.gateway,
         dns: list.dns.clone(),
         loaders: Loaders {
-            bios,
+            // Without it firmware that asks for it has nothing to boot; iPXE and HTTP Boot still do.
+            tftp: args.tftp_port != 0,
+            bios: list.loaders.bios.clone(),
             uefi: list.loaders.uefi.clone(),
             url: list.url.to_string(),
             ipxe: list.loaders.ipxe.clone(),

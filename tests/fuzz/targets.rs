@@ -114,6 +114,7 @@ pub fn asked(bytes: &[u8]) {
         gateway: None,
         dns: vec![],
         loaders: Loaders {
+            tftp: true,
             bios: Some("pxelinux.0".into()),
             uefi: Some("shimx64.efi".into()),
             url: "http://10.0.0.1/".into(),

@@ -431,7 +431,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__boot)
-            opts="-q -h --firmware --as --memory --cpus --mac --serial --uuid --accel --qemu --timeout --silence --expect-node --log --junit --json --screenshot --keep --install --disk --expect --until --boots --boot-order --medium-stays --power-cut --power-cut-at --settle --asset --rtc --scenario --jobs --color --quiet --help"
+            opts="-q -h --firmware --as --network-boot --memory --cpus --mac --serial --uuid --accel --qemu --timeout --silence --expect-node --log --junit --json --screenshot --keep --install --disk --expect --until --boots --boot-order --medium-stays --power-cut --power-cut-at --settle --asset --rtc --scenario --jobs --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -443,6 +443,10 @@ _kiln() {
                     ;;
                 --as)
                     COMPREPLY=($(compgen -W "cd usb" -- "${cur}"))
+                    return 0
+                    ;;
+                --network-boot)
+                    COMPREPLY=($(compgen -W "tftp http" -- "${cur}"))
                     return 0
                     ;;
                 --memory)

@@ -443,6 +443,8 @@ uefi\t'OVMF with an empty variable store: no Secure Boot'
 secure-boot\t'OVMF with Microsoft\'s keys enrolled and Secure Boot enforced'"
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l as -d 'How the medium is plugged in' -r -f -a "cd\t'As a disc in a SATA drive'
 usb\t'As a USB stick'"
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l network-boot -d 'How a PXE tree is given to the firmware' -r -f -a "tftp\t'Loaders come by TFTP, or by HTTP where the firmware is iPXE'
+http\t'Loaders come by HTTP: UEFI HTTP Boot'"
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l memory -d 'Memory of the machine' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l cpus -d 'Processors of the machine' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l mac -d 'Address of its network card; without one it has no card. With --install there may be several' -r

@@ -86,7 +86,7 @@ impl InstallSpec {
     /// With the rule that is broken.
     pub fn check(&self) -> Result<()> {
         self.check_values()?;
-        self.medium.as_deref().map_or(Ok(()), check_medium)
+        self.medium.as_deref().map_or(Ok(()), |medium| check_medium(medium, self.attach))
     }
 
     /// The same without a look at any file.

@@ -118,7 +118,8 @@ fn spec(args: &super::Args, medium: &Path, work: &Path) -> InstallSpec {
     let name = medium.file_stem().unwrap_or(medium.as_os_str()).to_string_lossy();
     let mut spec = InstallSpec::new(name, hardware, work);
     spec.medium = Some(medium.to_owned());
-    spec.attach = args.attach;
+    spec.attach = args.attach(medium);
+    spec.hardware.wire(spec.attach, args.network_boot);
     spec.disks.clone_from(&args.install.disk);
     let kernel = args.install.power_cut.iter().map(|&after| Cut { from: CutFrom::Kernel, after });
     spec.phases = Usual {

@@ -10,7 +10,9 @@ use crate::boot::{self, Accel, Attach, BootOutcome, BootSpec, Firmware};
 use crate::cluster::types::{Mac, SystemUuid};
 use crate::error::{Class, Error, IoContext, Result};
 use crate::image::disk;
+use crate::progress::Progress as _;
 use crate::report::Report;
+use crate::serve::tree::Tree;
 
 /// Arguments of `kiln boot`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +23,7 @@ use crate::report::Report;
   kiln boot out/prod-master.iso --install --disk 20G,bus=nvme --disk file=data.img,unchanged \\
     --expect refused --until 'no disk of this machine'
   kiln boot out/prod-master.iso --install --disk 20G --power-cut-at storage+1.5
+  kiln boot out/prod-master.pxe --firmware bios --memory 2048 --mac 52:54:00:00:31:71
   kiln boot --scenario cluster.toml --jobs 3 --junit boots.xml
 
 \
@@ -28,7 +31,7 @@ Exit codes: 0 the boot passed, 1 it failed, 2 wrong input, 3 QEMU or OVMF is mis
 writing failed.\nWithout --install the guest must speak: only media made for a stand-in base give a verdict.\n\
 A disk image is copied first: its machine becomes a node, resets, and comes up to a login prompt.")]
 pub struct Args {
-    /// The medium: what `kiln build` wrote
+    /// The medium: what `kiln build` wrote. A PXE tree is given out by `kiln serve` on a network of its own
     #[arg(required_unless_present = "scenario")]
     pub medium: Option<PathBuf>,
     /// Firmware of the machine
@@ -37,6 +40,9 @@ pub struct Args {
     /// How the medium is plugged in
     #[arg(long = "as", value_enum, default_value = "usb", value_name = "HOW")]
     pub attach: Attach,
+    /// How a PXE tree is given to the firmware
+    #[arg(long, value_enum, default_value = "tftp", value_name = "HOW")]
+    pub network_boot: boot::served::Way,
     /// Memory of the machine
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
     pub memory: u32,
@@ -101,12 +107,47 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
     let work = tmp.join(format!("{name}-{}-{:08x}", std::process::id(), now.subsec_nanos()));
     let result = match &args.medium {
         Some(medium) if disk::form(medium).is_some() => install::disk(args, medium, &work, report),
+        Some(medium) if boot::served::is_tree(medium) => network(args, medium, &work, report),
         Some(medium) if args.install.install => install::run(args, medium, &work, report),
         Some(medium) => single(args, medium, &work, report),
         None => scenario::run(args, &work, report),
     };
     if args.keep && work.exists() {
         report.note(&format!("kept {}", work.display()));
+    }
+    result
+}
+
+/// Boots from a PXE tree: `kiln serve` gives it out on a network of its own.
+fn network(args: &Args, tree: &Path, work: &Path, report: &Report) -> Result<()> {
+    let list = Tree::open(tree)?.list;
+    let known = args.mac.first().is_some_and(|mac| list.by_mac(*mac).is_some());
+    if !known {
+        let names: Vec<String> = list
+            .machines
+            .iter()
+            .map(|machine| {
+                let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
+                format!("{} {}", machine.name, macs.join(" "))
+            })
+            .collect();
+        return Err(Error::input("a machine that boots from the network is known by its address")
+            .hint(format!("give --mac of a machine of this tree: {}", names.join(", "))));
+    }
+    boot::served::check_owner(tree)?;
+    boot::served::isolate(&list)?;
+    let dir = work.with_extension("net");
+    let tree = std::path::absolute(tree).at("finding", tree)?;
+    report.step(&format!("serving {} at {} on a network of its own", tree.display(), list.url));
+    let served = boot::served::serve(&tree, &list, args.network_boot, (&dir, args.keep))?;
+    let result = match args.install.install {
+        true => install::run(args, &tree, work, report),
+        false => single(args, &tree, work, report),
+    };
+    if result.is_err() {
+        let log = std::fs::read_to_string(served.log()).unwrap_or_default();
+        report.note("what the server said:");
+        show(&log.lines().map(str::to_owned).collect::<Vec<_>>(), report);
     }
     result
 }
@@ -149,7 +190,8 @@ fn spec(args: &Args, medium: &Path, work: &Path) -> Result<BootSpec> {
                 .hint("give --mac once, or add --install"));
         }
     };
-    let mut spec = BootSpec::new(medium, args.firmware, args.attach, work);
+    let mut spec = BootSpec::new(medium, args.firmware, args.attach(medium), work);
+    spec.way = args.network_boot;
     spec.memory = args.memory;
     spec.cpus = args.cpus;
     spec.mac = mac;
@@ -166,6 +208,11 @@ fn spec(args: &Args, medium: &Path, work: &Path) -> Result<BootSpec> {
 }
 
 impl Args {
+    /// How the medium comes to the machine.
+    fn attach(&self, medium: &Path) -> Attach {
+        if boot::served::is_tree(medium) { Attach::Network } else { self.attach }
+    }
+
     /// Sets the limits that were given.
     fn limit(&self, limits: &mut boot::Limits) {
         limits.total = self.timeout.map_or(limits.total, Duration::from_secs);

@@ -14,6 +14,7 @@ fn site(mode: Mode) -> Site {
         gateway: Some([10, 77, 0, 254].into()),
         dns: vec![[10, 77, 0, 2].into(), [10, 77, 0, 3].into()],
         loaders: Loaders {
+            tftp: true,
             bios: Some("pxelinux.0".into()),
             uefi: Some("shimx64.efi".into()),
             url: "http://10.77.0.1/kiln/".into(),
@@ -96,6 +97,18 @@ fn beside_another_server_kiln_offers_a_boot_file_and_no_address() {
     ipxe.add(option::USER_CLASS, *b"iPXE");
     let (offer, _) = sent(decide(&site(Mode::Proxy), &known(true), &ipxe));
     assert_eq!(offer.file, b"http://10.77.0.1/kiln/boot.ipxe");
+}
+
+#[test]
+fn without_tftp_nobody_is_sent_there() {
+    let mut site = site(Mode::Proxy);
+    site.loaders.tftp = false;
+    for arch in [0, 7, 9] {
+        let why = silent(decide(&site, &known(true), &asks(Kind::Discover, Some(arch))));
+        assert!(why.contains("no boot file"), "{why}");
+    }
+    let (offer, _) = sent(decide(&site, &known(true), &asks(Kind::Discover, Some(16))));
+    assert_eq!(offer.file, b"http://10.77.0.1/kiln/shimx64.efi");
 }
 
 #[test]
