@@ -1,10 +1,10 @@
-//! Connections by HTTP: a bounded number of them, each with a thread, a time limit for every step, and files sent by the kernel from the
-//! page cache (`sendfile(2)`), so that memory does not grow with files or clients.
+//! Connections by HTTP: a bounded number of them in all and of each client, each with a thread, a time limit for every step, and files
+//! sent by the kernel from the page cache (`sendfile(2)`), so that memory does not grow with files or clients.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, answer, refusal};
@@ -15,6 +15,8 @@ use crate::serve::tree::Opened;
 
 /// Most connections at once; more wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 1024;
+/// Most connections of one address at once; dnf opens ten or so. One machine cannot keep the others out.
+pub const MAX_OF_ONE: usize = 32;
 /// How long a client may take for the head of a request and its body.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a connection may lie idle.
@@ -26,16 +28,58 @@ const STACK: usize = 256 << 10;
 /// Bytes that the kernel is told to send at a time.
 const PIECE: usize = 4 << 20;
 
+/// Who is connected, and how often.
+#[derive(Debug, Default)]
+struct Clients {
+    of: Mutex<HashMap<Ipv4Addr, usize>>,
+}
+
+/// A connection's place; free again when it goes.
+struct Place {
+    clients: Arc<Clients>,
+    ip: Ipv4Addr,
+}
+
+impl Clients {
+    /// All connections.
+    fn all(&self) -> usize {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    /// A place for one more connection of an address, if it may have one.
+    fn enter(self: &Arc<Self>, ip: Ipv4Addr) -> Option<Place> {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = of.entry(ip).or_insert(0);
+        if *count >= MAX_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Place { clients: Arc::clone(self), ip })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut of = self.clients.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = of.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                of.remove(&self.ip);
+            }
+        }
+    }
+}
+
 /// Takes connections until the service ends.
 pub fn run(service: &Arc<Service>, listener: &TcpListener) {
-    let open = Arc::new(AtomicUsize::new(0));
+    let clients = Arc::new(Clients::default());
     while !service.ended() {
-        if open.load(Ordering::Acquire) >= MAX_CONNECTIONS {
+        if clients.all() >= MAX_CONNECTIONS {
             std::thread::sleep(Duration::from_millis(5));
             continue;
         }
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept() {
+            Ok(accepted) => accepted,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait(listener);
                 continue;
@@ -46,16 +90,27 @@ pub fn run(service: &Arc<Service>, listener: &TcpListener) {
                 continue;
             }
         };
-        open.fetch_add(1, Ordering::AcqRel);
-        let (service, count) = (Arc::clone(service), Arc::clone(&open));
-        let work = move || {
-            // A client that goes away is none of the server's faults.
-            let _ = connection(&service, stream);
-            count.fetch_sub(1, Ordering::AcqRel);
+        let ip = address(from.ip());
+        let Some(place) = clients.enter(ip) else {
+            service.log(&format!("{ip} has {MAX_OF_ONE} connections and gets no more"));
+            continue;
         };
-        if std::thread::Builder::new().name("http".to_owned()).stack_size(STACK).spawn(work).is_err() {
-            open.fetch_sub(1, Ordering::AcqRel);
-        }
+        let service = Arc::clone(service);
+        let work = move || {
+            let _place = place;
+            // A client that goes away is none of the server's faults.
+            let _ = connection(&service, stream, ip);
+        };
+        // Where there is no thread, the connection ends here, and so does its place.
+        let _ = std::thread::Builder::new().name("http".to_owned()).stack_size(STACK).spawn(work);
+    }
+}
+
+/// A client's address; clients of IPv6 have none.
+fn address(ip: IpAddr) -> Ipv4Addr {
+    match ip {
+        IpAddr::V4(ip) => ip,
+        IpAddr::V6(ip) => ip.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED),
     }
 }
 
@@ -66,14 +121,10 @@ fn wait(listener: &TcpListener) {
     let _ = rustix::event::poll(&mut polled, Some(&limit));
 }
 
-fn connection(service: &Service, mut stream: TcpStream) -> io::Result<()> {
+fn connection(service: &Service, mut stream: TcpStream, ip: Ipv4Addr) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(STALL))?;
-    let ip = match stream.peer_addr()?.ip() {
-        IpAddr::V4(ip) => ip,
-        IpAddr::V6(ip) => ip.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED),
-    };
     let mut buffer = Vec::new();
     loop {
         let mut deadline = Instant::now() + if buffer.is_empty() { IDLE } else { PATIENCE };
