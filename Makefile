@@ -52,7 +52,7 @@ test-all: test ## All of `test`, and what takes too long for it: huge media, fla
 boot-tests: build standin standin-installer ## Boot every layout, firmware and drive in QEMU; install machines there
 	@cargo test --release --locked --features boot-tests --test boot -- --test-threads=2 --nocapture
 	@cargo test --release --locked --features boot-tests --test install -- --test-threads=1 --nocapture
-	@cargo test --release --locked --features boot-tests --test pxe_boot -- --nocapture
+	@cargo test --release --locked --features boot-tests --test pxe_boot -- --test-threads=1 --nocapture
 
 lab: setup build components standin ## Run a whole cluster as machines of this one, with faults (root; SCENARIO=…, docs/lab.md)
 	@cd tests && PYTHONDONTWRITEBYTECODE=1 python3 -m lab --kiln ../$(KILN) --kubernetes $(KUBERNETES) $(SCENARIO)

@@ -1,6 +1,7 @@
-//! Machines that boot from the network, in QEMU on a bridge of a network namespace, with `kiln serve` as the only server: loaders,
-//! kernel, stage 2 and kickstart come from it, what `%pre` fetches is as the kickstart says, and the node's name is right. Needs root,
-//! QEMU, OVMF and Debian's signed loaders; a minute or more each on two cores.
+//! Machines that boot from the network, in QEMU on a bridge of a network namespace, with `kiln serve` as the only server, or beside a
+//! site's own dnsmasq: loaders, kernel, stage 2 and kickstart come from it, what `%pre` fetches is as the kickstart says, and the node's
+//! name is right. Needs root, QEMU, OVMF and Debian's signed loaders, pxelinux and dnsmasq; a minute or more each on two cores. What takes
+//! too long for the gate is of feature `heavy`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -26,6 +27,9 @@ const SERVER: &str = "192.168.31.9/24";
 const URL: &str = "http://192.168.31.9/";
 /// Longest time until a verdict; the machine that tests may be shared.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// Address of a site's own DHCP server.
+#[cfg(feature = "heavy")]
+const DNSMASQ: &str = "192.168.31.2/24";
 /// Tap devices of the namespace: the node's, and a stranger's.
 const TAPS: [&str; 2] = ["tap0", "tap1"];
 
@@ -46,6 +50,31 @@ impl Net {
             net.ip(&format!("link set {tap} master br0 up"));
         }
         net
+    }
+
+    /// A site's own DHCP server, on a machine of its own on the bridge; `more` is what it says of boot files.
+    #[cfg(feature = "heavy")]
+    fn dnsmasq(&self, dir: &Path, more: &[&str]) -> (Net, Running) {
+        let other = Self(format!("{}d", self.0));
+        bases::run(Command::new("ip").args(["netns", "add", &other.0]));
+        self.ip(&format!("link add site type veth peer name eth0 netns {}", other.0));
+        self.ip("link set site master br0 up");
+        other.ip("link set lo up");
+        other.ip(&format!("addr add {DNSMASQ} dev eth0"));
+        other.ip("link set eth0 up");
+        let mut dnsmasq = other.within("dnsmasq");
+        dnsmasq.args([
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--port=0",
+            "--user=root",
+            "--log-dhcp",
+        ]);
+        dnsmasq.args(["--interface=eth0", "--bind-interfaces", "--dhcp-range=192.168.31.0,static"]);
+        dnsmasq.args([&format!("--dhcp-host={MAC},192.168.31.74"), "--pid-file="]);
+        dnsmasq.arg(format!("--dhcp-leasefile={}", dir.join("leases").display()));
+        dnsmasq.arg(format!("--log-facility={}", dir.join("dnsmasq.log").display())).args(more);
+        (other, Running(dnsmasq.spawn().expect("this test needs dnsmasq")))
     }
 
     fn ip(&self, words: &str) {
@@ -85,6 +114,9 @@ enum Way {
     Uefi,
     /// The same with Secure Boot.
     SecureBoot,
+    /// UEFI HTTP Boot.
+    #[cfg(feature = "heavy")]
+    UefiHttp,
 }
 
 fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) -> Running {
@@ -92,6 +124,8 @@ fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) ->
     let secure = matches!(way, Way::SecureBoot);
     let model = match way {
         Way::BiosIpxe => "q35,graphics=off",
+        #[cfg(feature = "heavy")]
+        Way::UefiHttp => "q35",
         Way::Uefi => "q35",
         Way::SecureBoot => "q35,smm=on",
     };
@@ -128,6 +162,13 @@ fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) ->
             "ICH9-LPC.disable_s3=1",
         ]);
     }
+    #[cfg(feature = "heavy")]
+    if matches!(way, Way::UefiHttp) {
+        for version in [4, 6] {
+            let item = format!("name=opt/org.tianocore/IPv{version}PXESupport,string=no");
+            qemu.args(["-fw_cfg", &item]);
+        }
+    }
     let rom = if matches!(way, Way::BiosIpxe) { "" } else { "romfile=," };
     qemu.args(["-netdev", &format!("tap,id=n0,ifname={tap},script=no,downscript=no")]);
     qemu.args(["-device", &format!("virtio-net-pci,{rom}netdev=n0,mac={mac},bootindex=1")]);
@@ -157,42 +198,119 @@ fn verdict(log: &Path) -> serde_json::Value {
     }
 }
 
-/// The tree of the masters, on a stand-in's medium, with Debian's GRUB for the network.
-fn tree(dir: &Path) -> PathBuf {
+/// The tree of the masters, on a stand-in's medium, with Debian's GRUB for the network, and what else is given.
+fn tree(dir: &Path, more: Supplied) -> PathBuf {
     let base = dir.join("el9.iso");
     let script = common::root().join("tests/standin/make.sh");
     let status = Command::new("bash").arg(script).arg("el9").arg(&base).status();
     assert!(status.expect("bash").success(), "the stand-in base could not be made: run `make setup`");
     let grub = PathBuf::from("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
-    let supplied = Supplied { grub: Some(grub), ..Supplied::default() };
+    let supplied = Supplied { grub: Some(grub), ..more };
     let made = make::make_from(&base, "el9", Role::Master, dir, URL, supplied);
     made.unwrap_or_else(|error| panic!("{error}")).tree
+}
+
+/// Serves a tree; its log.
+fn serve(net: &Net, tree: &Path, way: Way, dhcp: &str) -> (Running, PathBuf) {
+    let served = tree.with_file_name(format!("serve-{way:?}-{dhcp}.log"));
+    let mut serve = net.within(env!("CARGO_BIN_EXE_kiln"));
+    serve.arg("serve").arg(tree).args(["--interface", "br0", "--dhcp", dhcp, "--again", NODE]);
+    let serve = Running(serve.stderr(std::fs::File::create(&served).unwrap()).spawn().unwrap());
+    (serve, served)
+}
+
+/// Boots the node, and holds what it says against what it is.
+fn boots(net: &Net, way: Way, dir: &Path, served: &Path) {
+    let log = dir.join(format!("{way:?}.log"));
+    let _machine = machine(net, way, dir, TAPS[0], MAC, &log);
+    let begun = Instant::now();
+    let said = verdict(&log);
+    println!("{way:?}: {:.1} s", begun.elapsed().as_secs_f64());
+    let context = || format!("{said}\n{}\n{}", text(served), text(&log));
+    assert_eq!((&said["verdict"], &said["node"]), (&"pass".into(), &NODE.into()), "{}", context());
+    assert_eq!(said["secure_boot"], matches!(way, Way::SecureBoot), "{}", context());
+    let served = text(served);
+    assert!(served.contains(&format!("{NODE} (192.168.31.74 ({MAC})) is prepared")), "{served}");
 }
 
 #[test]
 fn machines_boot_from_kiln_serve_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let tree = tree(dir.path());
+    let tree = tree(dir.path(), Supplied::default());
     for way in [Way::Uefi, Way::BiosIpxe, Way::SecureBoot] {
         let net = Net::new();
-        let served = dir.path().join(format!("serve-{way:?}.log"));
-        let mut serve = net.within(env!("CARGO_BIN_EXE_kiln"));
-        serve.arg("serve").arg(&tree).args(["--interface", "br0", "--dhcp", "own", "--again", NODE]);
-        let _serve = Running(serve.stderr(std::fs::File::create(&served).unwrap()).spawn().unwrap());
-        let log = dir.path().join(format!("{way:?}.log"));
+        let (_serve, served) = serve(&net, &tree, way, "own");
         // A stranger on the same segment gets nothing.
         let strange = dir.path().join(format!("stranger-{way:?}.log"));
         let _stranger = matches!(way, Way::BiosIpxe)
             .then(|| machine(&net, way, dir.path(), TAPS[1], "52:54:00:99:99:99", &strange));
-        let _machine = machine(&net, way, dir.path(), TAPS[0], MAC, &log);
-        let begun = Instant::now();
-        let said = verdict(&log);
-        println!("{way:?}: {:.1} s", begun.elapsed().as_secs_f64());
-        let context = || format!("{said}\n{}\n{}", text(&served), text(&log));
-        assert_eq!((&said["verdict"], &said["node"]), (&"pass".into(), &NODE.into()), "{}", context());
-        assert_eq!(said["secure_boot"], matches!(way, Way::SecureBoot), "{}", context());
-        let served = text(&served);
-        assert!(served.contains(&format!("{NODE} (192.168.31.74 ({MAC})) is prepared")), "{served}");
+        boots(&net, way, dir.path(), &served);
         assert!(!text(&strange).contains("Linux version"), "a stranger was given a kernel");
+    }
+}
+
+/// The firmware takes loader, kernel and initrds by HTTP, and asks for nothing by TFTP.
+#[test]
+#[cfg(feature = "heavy")]
+fn a_machine_boots_by_http_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = tree(dir.path(), Supplied::default());
+    let net = Net::new();
+    let (_serve, served) = serve(&net, &tree, Way::UefiHttp, "own");
+    boots(&net, Way::UefiHttp, dir.path(), &served);
+    assert!(text(&dir.path().join("UefiHttp.log")).contains("HTTP"), "{}", text(&served));
+}
+
+/// The site's dnsmasq gives addresses, and kiln beside it the boot files.
+#[test]
+#[cfg(feature = "heavy")]
+fn machines_boot_beside_a_sites_own_dhcp_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = tree(dir.path(), Supplied::default());
+    for way in [Way::Uefi, Way::BiosIpxe, Way::UefiHttp] {
+        let net = Net::new();
+        let (_site, _dnsmasq) = net.dnsmasq(dir.path(), &[]);
+        let (_serve, served) = serve(&net, &tree, way, "proxy");
+        boots(&net, way, dir.path(), &served);
+        let told = text(&dir.path().join("dnsmasq.log"));
+        assert!(told.contains("DHCPACK(eth0) 192.168.31.74"), "{told}");
+        std::fs::remove_file(dir.path().join("dnsmasq.log")).unwrap();
+    }
+}
+
+/// The site's DHCP server names `pxelinux.0`, which takes everything by TFTP.
+#[test]
+#[cfg(feature = "heavy")]
+fn a_machine_boots_by_pxelinux() {
+    let dir = tempfile::tempdir().unwrap();
+    let loaders = dir.path().join("pxelinux");
+    std::fs::create_dir(&loaders).unwrap();
+    for file in ["/usr/lib/PXELINUX/pxelinux.0", "/usr/lib/syslinux/modules/bios/ldlinux.c32"] {
+        let to = loaders.join(Path::new(file).file_name().unwrap());
+        std::fs::copy(file, to).expect("this test needs pxelinux and syslinux-common");
+    }
+    let tree = tree(dir.path(), Supplied { pxelinux: Some(loaders), ..Supplied::default() });
+    let net = Net::new();
+    let (_site, _dnsmasq) = net.dnsmasq(dir.path(), &["--dhcp-boot=pxelinux.0,,192.168.31.9"]);
+    let (_serve, served) = serve(&net, &tree, Way::BiosIpxe, "off");
+    boots(&net, Way::BiosIpxe, dir.path(), &served);
+    assert!(text(&dir.path().join("BiosIpxe.log")).contains("PXELINUX"), "{}", text(&served));
+}
+
+/// `kiln boot` makes the network, the server and the machine by itself.
+#[test]
+#[cfg(feature = "heavy")]
+fn kiln_boots_a_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = tree(dir.path(), Supplied::default());
+    for (firmware, more) in
+        [("bios", &[][..]), ("uefi", &[]), ("uefi", &["--network-boot", "http"]), ("secure-boot", &[])]
+    {
+        let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        kiln.arg("boot").arg(&tree).args(["--firmware", firmware, "--memory", "2048", "--mac", MAC]);
+        let out = kiln.args(["--expect-node", NODE]).args(more).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        println!("{firmware} {more:?}: {}", String::from_utf8_lossy(&out.stdout).trim());
+        assert!(out.status.success(), "{firmware} {more:?}: {said}");
     }
 }

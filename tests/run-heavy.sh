@@ -11,7 +11,7 @@ cargo test --release --locked --features heavy --test apiserver -- --nocapture -
 tests/flags.sh
 cargo test --release --locked --features heavy --test fetch_heavy -- --nocapture
 cargo test --release --locked --features heavy --test serve_heavy -- --test-threads=1 --nocapture
+cargo test --release --locked --features heavy --test rack_page -- --nocapture
 cargo test --release --locked --features heavy --test install_heavy -- --nocapture --test-threads=1
-cargo test --release --locked --features heavy --test serve_heavy -- --nocapture
-cargo test --release --locked --features boot-tests --test pxe_boot -- --nocapture
+cargo test --release --locked --features boot-tests,heavy --test pxe_boot -- --test-threads=1 --nocapture
 KILN_FUZZ_SECONDS=60 cargo test --release --locked --test fuzz -- --nocapture

@@ -1,5 +1,5 @@
-//! `kiln serve` under load, on loopback: 500 machines at once, by HTTP, against nginx with the same files in the same run; and
-//! floods. Needs nginx; about two minutes.
+//! `kiln serve` under load, on loopback: 500 machines at once, by HTTP, against nginx with the same files in the same run; floods;
+//! and TFTP over a link that loses packets. Needs nginx, curl, and for the last root and nft; some minutes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -11,7 +11,7 @@ mod common;
 mod make;
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -66,13 +66,24 @@ fn nginx(tree: &Path, dir: &Path, port: u16) -> Running {
     running
 }
 
+/// A connection of a machine with an address of its own.
+fn connect(machine: usize, port: u16) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let [high, low] = u16::try_from(machine).unwrap().to_be_bytes();
+    let own = SocketAddrV4::new(Ipv4Addr::new(127, 1, high, low), 0);
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&stream, &own).unwrap();
+    connect(&stream, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.into()
+}
+
 /// All machines fetch the file; how long that takes.
 fn load(port: u16) -> Duration {
     let begun = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..MACHINES {
-            let fetch = || {
-                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        for machine in 0..MACHINES {
+            let fetch = move || {
+                let mut stream = connect(machine, port);
                 stream
                     .write_all(b"GET /repo/stage2.img HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                     .unwrap();
@@ -91,6 +102,16 @@ fn load(port: u16) -> Duration {
     begun.elapsed()
 }
 
+/// Puts a file into a tree, listed as the others are.
+fn put(tree: &Path, name: &str, content: &[u8]) {
+    std::fs::write(tree.join(name), content).unwrap();
+    let path = tree.join("kiln-tree.json");
+    let mut list: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let digest = kiln::digest::Sha256::of(content).to_string();
+    list["files"][name] = serde_json::json!({ "size": content.len(), "sha256": digest });
+    std::fs::write(&path, list.to_string()).unwrap();
+}
+
 fn peak_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -102,14 +123,8 @@ fn five_hundred_machines_are_served_about_as_fast_as_by_nginx() {
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     let tree = make::made("el9", Role::Master, dir.path(), &format!("http://127.0.0.1:{port}/")).tree;
-    // A larger file than the small base has, listed as the others are.
-    let content = vec![0x5a; FILE as usize];
-    std::fs::write(tree.join("repo/stage2.img"), &content).unwrap();
-    let path = tree.join("kiln-tree.json");
-    let mut list: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let digest = kiln::digest::Sha256::of(&content).to_string();
-    list["files"]["repo/stage2.img"] = serde_json::json!({ "size": FILE, "sha256": digest });
-    std::fs::write(&path, list.to_string()).unwrap();
+    // A larger file than the small base has.
+    put(&tree, "repo/stage2.img", &vec![0x5a; FILE as usize]);
 
     let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
     kiln.arg("serve").arg(&tree).args(["--interface", "lo", "--dhcp", "off", "--tftp-port", "0", "--any"]);
@@ -172,4 +187,78 @@ fn a_flood_of_nonsense_leaves_the_server_as_it_was() {
     let peak = peak_kib(kiln.0.id());
     println!("peak {peak} KiB");
     assert!(peak <= MEMORY_KIB, "{peak} KiB");
+}
+
+/// A network namespace of its own with loopback, where one UDP packet in twenty is lost. It goes with the test.
+struct Lossy(String);
+
+impl Lossy {
+    fn new() -> Self {
+        let name = format!("kilnloss{}", std::process::id());
+        bases::run(Command::new("ip").args(["netns", "add", &name]));
+        let net = Self(name);
+        bases::run(Command::new("ip").args(["-n", &net.0, "link", "set", "lo", "up"]));
+        let rules = "table ip lossy { chain in { type filter hook input priority 0; \
+            meta l4proto udp numgen random mod 100 < 5 counter drop; } }";
+        bases::run(net.within("nft").arg(rules));
+        net
+    }
+
+    /// A program within.
+    fn within(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]);
+        command
+    }
+
+    /// Packets that were lost.
+    fn lost(&self) -> u64 {
+        let out = self.within("nft").args(["-j", "list", "ruleset"]).output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let rules = json["nftables"].as_array().unwrap().iter();
+        let counters = rules.flat_map(|each| each["rule"]["expr"].as_array().cloned().unwrap_or_default());
+        counters.filter_map(|part| part["counter"]["packets"].as_u64()).sum()
+    }
+}
+
+impl Drop for Lossy {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+/// Over a link that loses packets both ways a client that we did not write has the whole of a kernel and an initrd. Needs root.
+#[test]
+fn tftp_gets_through_a_link_that_loses_packets() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = Lossy::new();
+    let tree = make::made("el9", Role::Master, dir.path(), "http://127.0.0.1:8069/").tree;
+    // A few thousand blocks.
+    let content: Vec<u8> = (0..6_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    put(&tree, "repo/images/pxeboot/initrd.img", &content);
+    let mut kiln = net.within(env!("CARGO_BIN_EXE_kiln"));
+    kiln.arg("serve").arg(&tree).args(["--interface", "lo", "--dhcp", "off", "--tftp-port", "6969", "--any"]);
+    let log = dir.path().join("serve.log");
+    let _kiln = Running(kiln.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
+    let begun = Instant::now();
+    let up = || net.within("curl").args(["-s", "-o", "/dev/null", "http://127.0.0.1:8069/metrics"]).status();
+    while !up().unwrap().success() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", std::fs::read_to_string(&log).unwrap());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    for block in ["512", "1468"] {
+        let (to, begun) = (dir.path().join(block), Instant::now());
+        let mut curl = net.within("curl");
+        curl.args(["-sS", "--max-time", "900", "--tftp-blksize", block, "-o"]).arg(&to);
+        let out = curl.arg("tftp://127.0.0.1:6969/repo/images/pxeboot/initrd.img").output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{block}: {said}\n{}", std::fs::read_to_string(&log).unwrap());
+        assert!(std::fs::read(&to).unwrap() == content, "{block}: not what the tree has");
+        println!(
+            "blocks of {block}: {:.1} s, {} packets lost so far",
+            begun.elapsed().as_secs_f64(),
+            net.lost()
+        );
+    }
+    assert!(net.lost() > 100, "{} packets were lost", net.lost());
 }

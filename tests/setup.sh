@@ -17,11 +17,11 @@ debian=(
   grub-efi-amd64-bin grub-efi-amd64-signed shim-signed                    # stand-in media: signed loaders
   squashfs-tools busybox-static createrepo-c kmod rpm                     # stand-in media: installer
   dnf dnf-plugins-core                                                    # oracles for repositories
-  qemu-system-x86 qemu-utils ovmf                                         # boots
+  qemu-system-x86 qemu-utils ovmf pxelinux dnsmasq-base                   # boots, from networks too
   mmdebstrap systemd-container iproute2 nftables tcpdump                  # lab
   nginx-light libnginx-mod-stream keepalived chrony firewalld systemd containerd etcd-server etcd-client # rendered configuration is read by them
   skopeo umoci docker.io docker-registry                                      # oracles for images, beside containerd
-  minisign                                                                # oracle for signatures
+  minisign chromium                                                       # oracles for signatures, and for the page of kiln serve
 )
 # Debian 12 has the client of docker in docker.io, later releases do not.
 debian_after_12=(docker-cli)
