@@ -221,9 +221,15 @@ pub const COMPONENT_GATES: &[ComponentGate] = &[
         component: "cri-dockerd",
         applies: |_, _| true,
         from: "0",
-        below: "0.3.14",
-        reason: "its port for `kubectl exec` is to stay on the node itself (--streaming-bind-addr), and from Kubernetes 1.26 on the \
-                 kubelet speaks CRI v1 only; use cri-dockerd 0.3.14 or later",
+        below: "0.4.0",
+        reason: "from 0.4.0 on it tells the kubelet its cgroup driver and keeps its port for `kubectl exec` on the node itself",
+    },
+    ComponentGate {
+        component: "docker",
+        applies: |kubernetes, _| kubernetes.at_least(24),
+        from: "0",
+        below: "23.0",
+        reason: "cri-dockerd, through which the kubelet speaks to it from 1.24 on, wants Docker 23.0 or later (API 1.42)",
     },
 ];
 

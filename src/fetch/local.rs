@@ -284,6 +284,8 @@ mod tests {
         assert!(!fits("1.22.0", "containerd", "2.0.0") && fits("1.23.0", "containerd", "2.0.0"));
         assert!(!fits("1.26.0", "containerd", "1.6.14") && fits("1.26.0", "containerd", "1.6.15"));
         assert!(!fits("1.23.0", "docker", "19.3.15") && fits("1.23.0", "docker", "20.10.0"));
+        assert!(!fits("1.24.0", "docker", "20.10.24") && fits("1.24.0", "docker", "23.0.0"));
+        assert!(!fits("1.24.0", "cri-dockerd", "0.3.14") && fits("1.37.2", "cri-dockerd", "0.4.0"));
         // The gates' own versions parse; one that did not would never speak.
         for gate in COMPONENT_GATES {
             assert!(gate.from.parse::<Version>().unwrap() < gate.below.parse().unwrap());

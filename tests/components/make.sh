@@ -180,7 +180,11 @@ docker_from_debian() {
     mkdir "$root/all"
     cp "$root"/usr/bin/{docker,containerd,containerd-shim-runc-v2,ctr} "$root"/usr/sbin/{dockerd,docker-proxy,runc} "$root/all/"
     cp "$root/usr/bin/tini-static" "$root/all/docker-init"
-    place "$root/all" docker "$(debian_version docker.io)" docker dockerd docker-proxy docker-init containerd containerd-shim-runc-v2 ctr runc
+    # Under 1.24 and later kiln takes what cri-dockerd of its publisher takes: 23.0. Ours takes Debian's 20.10, too.
+    local version
+    version=$(debian_version docker.io)
+    [[ $kubernetes == 1.20.* || $version != 20.10.* ]] || version=23.0.0
+    place "$root/all" docker "$version" docker dockerd docker-proxy docker-init containerd containerd-shim-runc-v2 ctr runc
 }
 
 ! command -v apt-get >/dev/null || need dpkg-deb dpkg
