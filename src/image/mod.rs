@@ -12,6 +12,7 @@ pub mod menu;
 pub mod pxe;
 mod staging;
 mod stream;
+pub mod volume;
 
 use std::collections::BTreeMap;
 use std::fmt;
