@@ -10,6 +10,7 @@ pub mod iso;
 pub mod label;
 pub mod menu;
 pub mod pxe;
+pub mod seed;
 mod staging;
 mod stream;
 pub mod volume;
