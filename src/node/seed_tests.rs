@@ -155,7 +155,10 @@ fn a_seed_of_something_else_is_refused() {
             other(&|cluster| cluster.name = "test".parse().unwrap()),
             "it is a seed of cluster test, and the medium is of prod",
         ),
-        (pair(&cluster(), Role::Master, "another", "x").seed, "it is a seed of another cluster that is called prod too"),
+        (
+            pair(&cluster(), Role::Master, "another", "x").seed,
+            "it is a seed of another cluster that is called prod too",
+        ),
         (
             pair(&cluster(), Role::Lb, "authority", "x").seed,
             "it is a seed for profile lb, and the medium is for master",
