@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use super::super::claim::Claim;
 use super::super::disk::record::Record;
 use super::super::place::{self, place};
 use super::super::prepare::{Nobody, Options, Outcome, Prepared, prepare};
@@ -22,7 +23,7 @@ fn machine(mac: &str, stick: &[u8]) -> Fake {
     fake
 }
 
-fn run(media: &Path, fake: &Fake) -> Result<Prepared> {
+fn attempt(media: &Path, fake: &Fake) -> Result<Outcome> {
     let out = fake.root().join("out");
     let options = Options {
         media,
@@ -34,7 +35,11 @@ fn run(media: &Path, fake: &Fake) -> Result<Prepared> {
         dry: false,
         preflight: None,
     };
-    match prepare(&options, &Nobody, &Silent)? {
+    prepare(&options, &Nobody, &Silent)
+}
+
+fn run(media: &Path, fake: &Fake) -> Result<Prepared> {
+    match attempt(media, fake)? {
         Outcome::Ready(prepared) => Ok(*prepared),
         other => panic!("{other:?}"),
     }
@@ -136,6 +141,20 @@ fn without_its_seed_nothing_is_installed() {
     alone.nic("eth0", MASTER2, true).disk("sdb", 16, 64).on_disk("sdb", &pair.seed);
     let said = refused(pair.media.path(), &alone);
     assert!(said.contains("carries an ISO 9660 file system"), "{said}");
+}
+
+#[test]
+fn a_machine_that_is_installed_needs_no_seed() {
+    let pair = masters("x");
+    let fake = machine(MASTER2, &pair.seed);
+    run(pair.media.path(), &fake).unwrap();
+    // A partition table comes, and the record knows it.
+    fake.on_disk("vda", &[[0; 512].as_slice(), b"EFI PART", &[0; 48], &[7; 16]].concat());
+    Claim::load(&fake.root().join("out")).unwrap().finish(fake.root()).unwrap();
+    fake.on_disk("sdb", &vec![0; pair.seed.len()]);
+    let outcome = attempt(pair.media.path(), &fake).unwrap();
+    assert!(matches!(outcome, Outcome::Installed { disk, .. } if disk == "vda"));
+    assert!(!fake.root().join("out/seed").exists(), "what was kept is gone");
 }
 
 #[test]
