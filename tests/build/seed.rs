@@ -206,6 +206,8 @@ fn both_halves_are_inspected_signed_and_verified() {
     let text = project.pass(&["inspect", "a.seed.iso"]).out;
     assert!(text.contains(&format!("this is the seed of {}", told["label"].as_str().unwrap())), "{text}");
     assert!(project.pass(&["inspect", "a.iso"]).out.contains("they are on the seed of this build"));
+    let bill = project.run(&["inspect", "--sbom", "a.seed.iso"]);
+    assert!(bill.code == Some(2) && bill.err.contains("it is a seed"), "{}", bill.err);
     // A flipped bit is found.
     let path = project.dir.join("a.seed.iso");
     let mut bytes = std::fs::read(&path).unwrap();
