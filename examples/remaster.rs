@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         files.push(MediumFile { path: format!("/kiln/images/{number}.tar"), mode: 0o644, content });
     }
     let start = Instant::now();
-    let built = remaster(&Remaster { base, output, label, menu, force: true }, files, &Silent)?;
+    let built =
+        remaster(&Remaster { base, output, label, menu, public: false, force: true }, files, &Silent)?;
     let seconds = start.elapsed().as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("?").trim();

@@ -12,7 +12,10 @@ use crate::cluster::storage::{DiskRule, Pick, Storage};
 use crate::cluster::types::{HostName, Role};
 use crate::digest::Sha256;
 use crate::error::Result;
+use crate::image::MediumFile;
 use crate::image::label::VolumeLabel;
+use crate::payload::manifest::Spread;
+use crate::payload::seed::{self, SeedInput, Trees};
 use crate::payload::{Extra, Payload, PayloadInput, assemble};
 use crate::tree::{Entry, NodePath, Tree};
 
@@ -118,6 +121,7 @@ pub(crate) fn payload(cluster: &Cluster, role: Role, kiln: &Path) -> Result<Payl
         common: &common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),
+        spread: Default::default(),
         reinstall: None,
         kernel_args: &["quiet".to_owned()],
         base: Sha256::of(b"base"),
@@ -142,6 +146,92 @@ pub(crate) fn medium(cluster: &Cluster, role: Role) -> tempfile::TempDir {
     let media = tempfile::tempdir().unwrap();
     crate::image::dir::write(payload.files, media.path()).unwrap();
     media
+}
+
+/// A medium without secrets as a folder, and its seed as the bytes of a volume.
+pub(crate) struct Pair {
+    pub(crate) media: tempfile::TempDir,
+    pub(crate) seed: Vec<u8>,
+}
+
+/// A role's trees as a PKI and a plan make them: `salt` is in all that is secret, and in nothing else.
+pub(crate) fn trees(cluster: &Cluster, role: Role, salt: &str) -> Trees {
+    let pki = |path: &str, text: String, mode: u16| {
+        let mut tree = Tree::default();
+        let entry = Entry::file(mode, Blob::bytes(text.into_bytes()), crate::pki::ORIGIN);
+        tree.insert(NodePath::new(path).unwrap(), entry).unwrap();
+        tree
+    };
+    let own =
+        |name: &HostName| pki("/opt/kubernetes/ssl/own-key.pem", format!("key of {name}: {salt}\n"), 0o600);
+    let mut trees = Trees { common: tree_of("/etc/kiln-test", "common\n"), ..Trees::default() };
+    trees.common.merge(pki("/opt/kubernetes/ssl/ca.pem", format!("authority: {salt}\n"), 0o644)).unwrap();
+    for node in cluster.nodes_of(role) {
+        let mut tree = tree_of("/etc/kiln-own", &format!("{}\n", node.name));
+        tree.merge(own(&node.name)).unwrap();
+        trees.nodes.insert(node.name.clone(), tree);
+    }
+    for name in cluster.worker_pools.keys().filter(|_| role == Role::Worker) {
+        trees.pools.insert(name.clone(), own(name));
+    }
+    trees
+}
+
+/// The files of a medium without secrets, and of its seed.
+pub(crate) fn halves(
+    cluster: &Cluster,
+    role: Role,
+    authority: &str,
+    salt: &str,
+    kiln: &Path,
+) -> (Payload, Vec<MediumFile>) {
+    let authority = Sha256::of(authority.as_bytes());
+    let (open, closed) = seed::split(trees(cluster, role, salt), &[]).unwrap();
+    let payload = assemble(PayloadInput {
+        cluster,
+        role,
+        kiln,
+        boot: &|label: &VolumeLabel| Ok(vec![(crate::payload::KICKSTART, format!("# {label}\n"))]),
+        common: &open.common,
+        nodes: &open.nodes,
+        authority,
+        spread: Spread::Split,
+        reinstall: None,
+        kernel_args: &[],
+        base: Sha256::of(b"base"),
+        pools: &open.pools,
+        extra: Vec::new(),
+    });
+    let payload = payload.unwrap();
+    let seed = seed::assemble(&SeedInput {
+        payload: &payload,
+        cluster: &cluster.name,
+        role,
+        authority,
+        reinstall: None,
+        closed: &closed,
+        root_password: cluster.access.root_password_hash.as_ref(),
+    });
+    (payload, seed.unwrap())
+}
+
+/// A medium without secrets, and its seed.
+pub(crate) fn pair(cluster: &Cluster, role: Role, authority: &str, salt: &str) -> Pair {
+    let dir = tempfile::tempdir().unwrap();
+    let kiln = dir.path().join("program");
+    std::fs::write(&kiln, stub_elf()).unwrap();
+    let (payload, seed) = halves(cluster, role, authority, salt, &kiln);
+    let media = tempfile::tempdir().unwrap();
+    crate::image::dir::write(payload.files, media.path()).unwrap();
+    Pair { media, seed: volume(seed) }
+}
+
+/// The bytes of a seed.
+pub(crate) fn volume(files: Vec<MediumFile>) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("seed");
+    crate::image::seed::stage(&path, files, &crate::progress::Silent).unwrap().publish(&path).unwrap();
+    std::fs::read(path).unwrap()
 }
 
 /// The least file that counts as a static program: a header and one segment.
@@ -182,6 +272,14 @@ impl Fake {
         }
         self.put(&format!("{dir}/address"), mac)
             .put(&format!("{dir}/carrier"), if link { "1\n" } else { "0\n" })
+    }
+
+    /// What lies on a disk.
+    pub(crate) fn on_disk(&self, name: &str, bytes: &[u8]) -> &Self {
+        let device =
+            std::fs::OpenOptions::new().write(true).open(self.root().join("dev").join(name)).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&device, bytes, 0).unwrap();
+        self
     }
 
     /// A disk of so many GiB, with device number 8:`minor` and a device file that is empty but for its length.

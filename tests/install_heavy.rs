@@ -301,3 +301,26 @@ fn tell_addresses(project: &Project) {
         echo \"$(cat \"$card/address\") has $address\" > /dev/ttyS0\n    done\n  done\ndone\n",
     );
 }
+
+/// A medium without secrets installs with its seed on a second stick, and with nothing else.
+#[test]
+fn secrets_on_a_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = small(&dir.path().join("one"));
+    let medium = project.build("lb", &["--secrets", "seed"]);
+    let seed = medium.with_extension("seed.iso");
+    let other = small(&dir.path().join("two")).build("lb", &["--secrets", "seed"]).with_extension("seed.iso");
+    let stick = |file: &Path| {
+        format!("[[machine.disk]]\nfile = \"{}\"\nbus = \"usb\"\nunchanged = true\n", file.display())
+    };
+    let blank = "[[machine.disk]]\nsize = \"40G\"\nunchanged = true\n";
+    let mut scenario = Scenario::new(dir.path(), "seed");
+    let keys = "firmware = \"uefi\"\nas = \"cd\"\nuntil = [\"checking the seed\", \"login:\"]\n";
+    scenario.machine("with-its-seed", &medium, LB1, &format!("{keys}{DISK}{}", stick(&seed)));
+    let refused = |text: &str| format!("firmware = \"bios\"\nexpect = \"refused\"\nuntil = [{text:?}]\n");
+    let none = refused("this machine has no volume labelled OEMDRV");
+    scenario.machine("without-a-seed", &medium, LB2, &(none + blank));
+    let foreign = refused("it is a seed of another cluster that is called demo too");
+    scenario.machine("with-another-seed", &medium, LB2, &(foreign + blank + &stick(&other)));
+    scenario.run();
+}

@@ -9,18 +9,25 @@ use std::process::Command;
 use kiln::assets::Assets;
 use kiln::cluster::types::{Release, Role};
 use kiln::image::label::VolumeLabel;
-use kiln::kickstart;
+use kiln::kickstart::{self, Way};
+use kiln::payload::manifest::Spread;
 use kiln::plan::{Versions, plan};
 
 /// The kickstart of a role of the reference cluster on a release.
 fn rendered(release: Release, role: Role) -> String {
+    spread(release, role, Spread::Whole)
+}
+
+/// The same, for what lies on other volumes.
+fn spread(release: Release, role: Role, spread: Spread) -> String {
     let mut cluster = common::reference_cluster();
     cluster.base.release = release;
     let assets = Assets::new(None).unwrap();
     let versions = Versions::from([("containerd".to_owned(), "2.3.4".to_owned())]);
     let plan = plan(&cluster, &assets, role, &versions).unwrap();
     let label = VolumeLabel::for_medium(&cluster.name, role, "0000");
-    kickstart::render(&cluster, &plan, &label, &assets).unwrap()
+    let way = Way { spread, network: None };
+    kickstart::render_for(&cluster, &plan, &label, &assets, way).unwrap()
 }
 
 fn cases() -> Vec<(Release, Role)> {
@@ -119,5 +126,10 @@ fn kickstarts_are_as_checked_in() {
         if release.to_string().starts_with("centos") {
             common::golden(&format!("kickstart/el{}-{role}.ks", release.el), &rendered(release, role));
         }
+    }
+    // What differs where secrets, or all, lie on a seed is the same on every release.
+    let release = "centos-stream-9".parse().unwrap();
+    for (name, way) in [("split", Spread::Split), ("beside", Spread::Beside)] {
+        common::golden(&format!("kickstart/{name}-el9-master.ks"), &spread(release, Role::Master, way));
     }
 }

@@ -34,6 +34,7 @@ fn medium() -> tempfile::TempDir {
         common: &common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),
+        spread: Default::default(),
         reinstall: None,
         kernel_args: &[],
         base: Sha256::of(b"base"),

@@ -22,6 +22,9 @@ use crate::report::{Report, human_size};
 /// How often a machine whose installation was cut short says so.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// How long a machine may take until it shows the stick with its seed.
+const SEED_WAIT: Duration = Duration::from_secs(20);
+
 /// Arguments of `kiln node verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -174,6 +177,7 @@ pub fn prepare(args: &PrepareArgs, report: &Report) -> Told {
         out: &args.out,
         root: Path::new("/"),
         node: args.node.as_deref(),
+        seed_wait: SEED_WAIT,
         check_medium: !args.skip_verify,
         dry: args.dry_run,
         preflight: (!args.skip_preflight).then_some(&node::preflight::Installer),

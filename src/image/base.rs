@@ -14,7 +14,7 @@ use crate::format::iso9660::read::Iso;
 use crate::format::iso9660::tree::Kind;
 use crate::format::mbr;
 use crate::format::read_at::ReadAt;
-use crate::payload::MANIFEST;
+use crate::payload::{MANIFEST, seed};
 
 /// Architecture that kiln builds for.
 pub const ARCH: &str = "x86_64";
@@ -101,7 +101,7 @@ pub fn look(path: &Path) -> Result<BaseInfo> {
 /// Whether a file is a medium that kiln made; false for whatever cannot be read as one.
 pub(super) fn made_by_kiln(path: &Path) -> bool {
     let iso = File::open(path).map_err(|_| ()).and_then(|file| Iso::open(Arc::new(file)).map_err(|_| ()));
-    iso.is_ok_and(|iso| iso.tree.find(MANIFEST).is_some())
+    iso.is_ok_and(|iso| [MANIFEST, seed::MANIFEST].iter().any(|path| iso.tree.find(path).is_some()))
 }
 
 impl Base {

@@ -10,8 +10,10 @@ pub mod iso;
 pub mod label;
 pub mod menu;
 pub mod pxe;
+pub mod seed;
 mod staging;
 mod stream;
+pub mod volume;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -58,6 +58,12 @@ impl Staging {
         rustix::fs::ioctl_ficlone(&self.file, base).is_ok() && self.file.set_len(len).is_ok()
     }
 
+    /// Lets everybody read the file, whatever the umask is.
+    pub fn open_to_all(&self) -> Result<()> {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        self.file.set_permissions(mode).at("setting the mode of", &self.path)
+    }
+
     /// Checks, before the first byte, that `need` more bytes will fit.
     pub fn room(&self, need: u64) -> Result<()> {
         let stat =

@@ -23,8 +23,10 @@ use crate::error::{Context, Error, Result};
 use crate::image::label::VolumeLabel;
 use crate::image::pxe::REPOSITORY;
 use crate::image::pxe::list::TreeUrl;
+use crate::image::volume::OEMDRV;
 use crate::packages;
 use crate::payload;
+use crate::payload::manifest::Spread;
 use crate::plan::RolePlan;
 use crate::render;
 
@@ -34,8 +36,13 @@ pub const HOLD_MINUTES: u32 = 10;
 /// Files that `kiln node prepare` makes and the kickstart includes.
 const INCLUDES: [&str; 2] = ["/tmp/kiln/disk.ks", "/tmp/kiln/network.ks"];
 
+/// What it makes besides of a seed: how root may log in.
+pub const ACCESS: &str = "access.ks";
+
 /// Where the installer mounts the medium, on all releases.
 const MEDIUM: &str = "/run/install/repo";
+/// Where `%pre` mounts a volume that the payload lies on beside the vendor's medium.
+const VOLUME: &str = "/run/kiln-medium";
 /// Where `%pre` puts kiln and the manifest that come from a server.
 const FETCHED: &str = "/tmp/kiln-medium";
 
@@ -80,8 +87,28 @@ pub struct Request<'a> {
     pub selinux_ports: &'a [PortLabel],
     /// Words for the kernel's command line.
     pub kernel_args: &'a [String],
+    /// How all that reaches the installer.
+    pub way: Way<'a>,
+}
+
+/// How things reach the installer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Way<'a> {
     /// The server that all comes from, if it is no medium.
     pub network: Option<&'a Network>,
+    /// On which volumes it lies.
+    pub spread: Spread,
+}
+
+impl Way<'_> {
+    /// Folder with kiln and the manifest, as the installer sees it.
+    fn media(&self) -> &'static str {
+        match (self.network, self.spread) {
+            (Some(_), _) => FETCHED,
+            (None, Spread::Beside) => VOLUME,
+            (None, Spread::Whole | Spread::Split) => MEDIUM,
+        }
+    }
 }
 
 /// A server that a machine is installed from, and what has to come from it.
@@ -106,6 +133,8 @@ struct Data<'a> {
     media: &'static str,
     /// Address of the PXE tree, with a `/` at its end; none on media.
     url: Option<String>,
+    /// Label of the volume that the payload lies on, if that is not the medium that booted.
+    volume: Option<&'static str>,
     kiln_sha256: Option<String>,
     manifest_sha256: Option<String>,
     units: &'a [String],
@@ -126,18 +155,18 @@ struct Data<'a> {
 
 /// Renders the kickstart of a role's medium with that label.
 pub fn render(cluster: &Cluster, plan: &RolePlan, label: &VolumeLabel, assets: &Assets) -> Result<String> {
-    render_for(cluster, plan, label, assets, None)
+    render_for(cluster, plan, label, assets, Way::default())
 }
 
-/// Renders the kickstart of a role, for a medium or for a PXE tree.
+/// Renders the kickstart of a role for a way on which things reach the installer.
 pub fn render_for(
     cluster: &Cluster,
     plan: &RolePlan,
     label: &VolumeLabel,
     assets: &Assets,
-    network: Option<&Network>,
+    way: Way<'_>,
 ) -> Result<String> {
-    Ok(build(&request(cluster, plan, label, network), &|name| assets.text(name))?.to_string())
+    Ok(build(&request(cluster, plan, label, way), &|name| assets.text(name))?.to_string())
 }
 
 /// Renders what sets a machine up that starts from a disk image with that label: what cloud-init reads ([`nocloud`]), and the
@@ -148,7 +177,7 @@ pub fn first_boot(
     label: &VolumeLabel,
     assets: &Assets,
 ) -> Result<payload::Texts> {
-    boot_files(&request(cluster, plan, label, None), &|name| assets.text(name))
+    boot_files(&request(cluster, plan, label, Way::default()), &|name| assets.text(name))
 }
 
 /// The same, from what it is made of.
@@ -168,7 +197,7 @@ fn request<'a>(
     cluster: &'a Cluster,
     plan: &'a RolePlan,
     label: &'a VolumeLabel,
-    network: Option<&'a Network>,
+    way: Way<'a>,
 ) -> Request<'a> {
     Request {
         cluster,
@@ -180,7 +209,7 @@ fn request<'a>(
         selinux_booleans: &plan.selinux_booleans,
         selinux_ports: &plan.selinux_ports,
         kernel_args: &plan.kernel_args,
-        network,
+        way,
     }
 }
 
@@ -215,14 +244,15 @@ pub fn build(request: &Request<'_>, template: &dyn Fn(&str) -> Result<String>) -
 
 fn commands(request: &Request<'_>, el: El) -> Result<Vec<Command>> {
     let cluster = request.cluster;
-    let mut list = vec![match request.network {
+    let Way { network, spread } = request.way;
+    let mut list = vec![match network {
         None => Command::Cdrom,
         Some(network) => Command::Url(Word::new("address", &network.url.file(REPOSITORY))?),
     }];
     if !cluster.base.rpms.is_empty() {
         let name = Word::new("repository", packages::REPOSITORY)?;
-        let folder = match request.network {
-            None => format!("file://{MEDIUM}{}", packages::FOLDER),
+        let folder = match network {
+            None => format!("file://{}{}", request.way.media(), packages::FOLDER),
             Some(network) => network.url.file(packages::FOLDER),
         };
         list.push(Command::Repository { name, url: Word::new("address", &folder)? });
@@ -236,7 +266,11 @@ fn commands(request: &Request<'_>, el: El) -> Result<Vec<Command>> {
     list.push(Command::English);
     list.push(Command::Utc { servers: time_servers(&cluster.network.ntp)? });
     list.push(Command::Auth);
-    list.push(Command::RootPassword(root_password(cluster, el)?));
+    let password = root_password(cluster, el)?;
+    list.push(match spread {
+        Spread::Split => Command::Include(Word::new("path", &format!("/tmp/kiln/{ACCESS}"))?),
+        Spread::Whole | Spread::Beside => Command::RootPassword(password),
+    });
     if el.has_sshkey() {
         list.extend(cluster.access.ssh_keys.iter().cloned().map(Command::RootKey));
     }
@@ -299,15 +333,18 @@ fn facts<'a>(request: &Request<'a>) -> Result<Data<'a>> {
     check("an SELinux boolean", request.selinux_booleans, "_")?;
     check("a package", request.packages, "@._-:+^")?;
     request.kernel_args.iter().try_for_each(|arg| Word::new("kernel argument", arg).map(|_| ()))?;
+    let Way { network, spread } = request.way;
+    let password = cluster.access.root_password_hash.as_ref().filter(|_| spread != Spread::Split);
     Ok(Data {
         cluster: cluster.name.to_string(),
         role: request.role.as_str(),
         el: cluster.base.release.el,
         label: request.label.as_str(),
-        media: if request.network.is_some() { FETCHED } else { MEDIUM },
-        url: request.network.map(|network| network.url.to_string()),
-        kiln_sha256: request.network.map(|network| network.kiln.to_string()),
-        manifest_sha256: request.network.map(|network| network.manifest.to_string()),
+        media: request.way.media(),
+        url: network.map(|network| network.url.to_string()),
+        volume: (spread == Spread::Beside).then_some(OEMDRV),
+        kiln_sha256: network.map(|network| network.kiln.to_string()),
+        manifest_sha256: network.map(|network| network.manifest.to_string()),
         units: request.units,
         selinux_booleans: request.selinux_booleans,
         selinux_ports: request.selinux_ports,
@@ -317,7 +354,7 @@ fn facts<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         hold_minutes: HOLD_MINUTES,
         hold: String::new(),
         system: String::new(),
-        root_password: cluster.access.root_password_hash.as_ref().map(PasswordHash::as_str),
+        root_password: password.map(PasswordHash::as_str),
         kernel_args: request.kernel_args.join(" "),
         packages: request.packages,
         firewall: request.packages.iter().any(|package| package == "firewalld"),

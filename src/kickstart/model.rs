@@ -51,6 +51,16 @@ pub enum RootPassword {
     Hash(PasswordHash),
 }
 
+impl RootPassword {
+    /// The line of a kickstart. It tells the hash.
+    pub fn line(&self) -> String {
+        match self {
+            RootPassword::Locked => "rootpw --lock\n".to_owned(),
+            RootPassword::Hash(hash) => format!("rootpw --iscrypted {}\n", hash.as_str()),
+        }
+    }
+}
+
 /// Whether the firewall of the system runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firewall {
@@ -150,10 +160,7 @@ impl Command {
             }
             Command::Utc { servers } => write_time(el, servers, out),
             Command::Auth => writeln!(out, "{}", el.auth_line()),
-            Command::RootPassword(RootPassword::Locked) => writeln!(out, "rootpw --lock"),
-            Command::RootPassword(RootPassword::Hash(hash)) => {
-                writeln!(out, "rootpw --iscrypted {}", hash.as_str())
-            }
+            Command::RootPassword(password) => out.write_str(&password.line()),
             // Within double quotes the kickstart's lexer takes a backslash specially, as a shell does.
             Command::RootKey(key) => {
                 writeln!(out, "sshkey --username=root \"{}\"", key.as_str().replace('\\', "\\\\"))

@@ -29,7 +29,7 @@ fn with_request<T>(cluster: &Cluster, then: impl FnOnce(&Request<'_>) -> T) -> T
         selinux_booleans: &words(&["httpd_can_network_connect"]),
         selinux_ports: &[crate::profile::PortLabel::parse("http_port_t:6443").unwrap()],
         kernel_args: &words(&["quiet", "systemd.unified_cgroup_hierarchy=0"]),
-        network: None,
+        way: Way::default(),
     })
 }
 
@@ -74,9 +74,11 @@ fn pykickstart_takes_every_release() {
             assert!(build_for(&open).unwrap().to_string().contains(repository));
             assert!(!build_for(&locked).unwrap().to_string().contains("\nrepo "));
             for cluster in [on(release), locked, open] {
-                let file = dir.path().join(format!("{}.ks", files.len()));
-                std::fs::write(&file, build_for(&cluster).unwrap().to_string()).unwrap();
-                files.push(file.to_str().unwrap().to_owned());
+                for spread in SPREADS {
+                    let file = dir.path().join(format!("{}.ks", files.len()));
+                    std::fs::write(&file, spread_over(&cluster, spread).to_string()).unwrap();
+                    files.push(file.to_str().unwrap().to_owned());
+                }
             }
         }
         let version = format!("RHEL{el}");
@@ -94,6 +96,42 @@ fn scripts_are_sound_for_bash_and_shellcheck() {
             check("shellcheck", "shellcheck", &["--shell=bash", "--severity=style", "-"], body);
         }
     }
+    for spread in SPREADS {
+        for (_, body) in spread_over(&on("centos-7"), spread).scripts() {
+            check("bash", "bash", &["-n"], body);
+            check("shellcheck", "shellcheck", &["--shell=bash", "--severity=style", "-"], body);
+        }
+    }
+}
+
+/// The hash comes from the seed, where there is one; a payload beside the vendor's medium lies on a volume of its own.
+#[test]
+fn secrets_and_places_follow_the_spread() {
+    let mut cluster = on("centos-stream-9");
+    let hash = format!("$6$salt${}", "a".repeat(86));
+    cluster.access.root_password_hash = Some(hash.parse().unwrap());
+    cluster.base.rpms = vec!["rpms".into()];
+    let [whole, split, beside] = SPREADS.map(|spread| spread_over(&cluster, spread).to_string());
+    assert!(whole.contains(&hash) && beside.contains(&hash) && !split.contains(&hash));
+    assert!(split.contains("\n%include /tmp/kiln/access.ks\n") && !split.contains("\nrootpw "));
+    assert!(!whole.contains("access.ks") && !beside.contains("access.ks"));
+    assert!(beside.contains("--baseurl=file:///run/kiln-medium/kiln/rpms "));
+    assert!(beside.contains("node place --media /run/kiln-medium ") && !beside.contains("/run/install/repo"));
+    assert!(
+        beside.contains("blkid -t LABEL=OEMDRV") && !split.contains("OEMDRV") && !whole.contains("OEMDRV")
+    );
+    let mut old = on("centos-7");
+    old.access.root_password_hash = Some(format!("$y$j9T$salt${}", "a".repeat(43)).parse().unwrap());
+    let way = Way { spread: Spread::Split, network: None };
+    assert!(with_request(&old, |request| build(&Request { way, ..*request }, &template)).is_err());
+}
+
+const SPREADS: [Spread; 3] = [Spread::Whole, Spread::Split, Spread::Beside];
+
+/// The kickstart of a cluster whose things lie so.
+fn spread_over(cluster: &Cluster, spread: Spread) -> Kickstart {
+    let way = Way { spread, network: None };
+    with_request(cluster, |request| build(&Request { way, ..*request }, &template)).unwrap()
 }
 
 #[test]
@@ -251,7 +289,7 @@ fn hostile_words_are_refused() {
         selinux_booleans: &none,
         selinux_ports: &[],
         kernel_args: &none,
-        network: None,
+        way: Way::default(),
     };
     build(&fine, &template).unwrap();
     for bad in ["a b", "x\"; reboot", "$(x)", "a\\"] {

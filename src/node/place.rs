@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::layer::Layer;
 use super::prepare::NodeFile;
+use super::seed;
 use super::source::Source;
 use crate::blob::Blob;
 use crate::cluster::types::{HostName, LabelKey, LabelValue};
@@ -17,7 +18,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::tar::read::{Member, MemberKind, Reader};
 use crate::image::pxe::list::TreeUrl;
-use crate::payload::manifest::{Manifest, ManifestFile};
+use crate::payload::manifest::{Manifest, ManifestFile, Spread};
 use crate::payload::{COMMON, IMAGES, KILN, MANIFEST, node_archive, pool_archive};
 use crate::plan::{Machine, machine_tree};
 use crate::progress::Progress;
@@ -57,18 +58,29 @@ pub fn place(options: &Options<'_>, progress: &dyn Progress) -> Result<Placed> {
     let source = from.map_or(Source::Folder(media), Source::Tree);
     let node = node_file(prepared, &manifest)?;
     let mut layer = Layer::open(target)?;
+    // A medium without secrets has a seed with them: for each of its archives there is one more, with what is not for all.
+    let kept = match manifest.spread {
+        Spread::Split => Some(seed::kept(prepared, &manifest)?),
+        Spread::Whole | Spread::Beside => None,
+    };
+    let secrets = |layer: &mut Layer, name: &str| match &kept {
+        Some((folder, seed)) => archive(layer, Source::Folder(folder), name, &seed.files, progress),
+        None => Ok(()),
+    };
     progress.step("placing what the profile shares");
-    archive(&mut layer, source, COMMON, &manifest, progress)?;
+    archive(&mut layer, source, COMMON, &manifest.files, progress)?;
+    secrets(&mut layer, crate::payload::seed::COMMON)?;
     let name: HostName = node.name.parse().map_err(|rule| Error::input(format!("node.json: {rule}")))?;
     progress.step(&format!("placing what only {name} gets"));
     match &node.pool {
-        None => archive(&mut layer, source, &node_archive(&name), &manifest, progress)?,
+        None => archive(&mut layer, source, &node_archive(&name), &manifest.files, progress)?,
         Some(pool) => {
             let pool: HostName = pool.parse().map_err(|rule| Error::input(format!("node.json: {rule}")))?;
-            archive(&mut layer, source, &pool_archive(&pool), &manifest, progress)?;
+            archive(&mut layer, source, &pool_archive(&pool), &manifest.files, progress)?;
             tree(&mut layer, &pool_member(&name, pool.as_str(), &manifest, root)?)?;
         }
     }
+    secrets(&mut layer, &seed::own_archive(&node)?)?;
     tree(&mut layer, &own_files(media, &node)?)?;
     images(&mut layer, source, &manifest, progress)?;
     layer.sync()?;
@@ -98,10 +110,10 @@ fn archive(
     layer: &mut Layer,
     source: Source<'_>,
     name: &str,
-    manifest: &Manifest,
+    files: &BTreeMap<String, ManifestFile>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let want = manifest.files.get(name);
+    let want = files.get(name);
     let want = *want.ok_or_else(|| Error::input(format!("the manifest of the medium names no {name}")))?;
     let mut hashed = Hashed::open(source, name, &want, progress)?;
     let mut reader = Reader::new(&mut hashed);
@@ -256,6 +268,7 @@ mod tests {
             out: &out,
             root: fake.root(),
             node: None,
+            seed_wait: std::time::Duration::ZERO,
             check_medium: true,
             dry: false,
             preflight: None,

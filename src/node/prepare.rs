@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +17,13 @@ use super::disk::guard::{self, Case, Lost, Target, Verdict};
 use super::disk::{self, Choice, Disk};
 use super::identity::{Found, Machine};
 use super::preflight::{self, Finding, Hands, Subject};
+use super::seed;
 use super::verify::{Verified, verify};
 use crate::cluster::types::HostName;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
-use crate::payload::manifest::Manifest;
+use crate::kickstart::ACCESS;
+use crate::payload::manifest::{Manifest, Spread};
 use crate::progress::Progress;
 
 /// What to prepare.
@@ -34,6 +37,8 @@ pub struct Options<'a> {
     pub root: &'a Path,
     /// The node to be, instead of what the kernel's command line says.
     pub node: Option<&'a str>,
+    /// How long to wait for the seed of a medium without secrets, if it is not there at once.
+    pub seed_wait: Duration,
     /// Whether to check every file of the medium.
     pub check_medium: bool,
     /// Whether nothing is going to be installed, so that no disk is marked as taken.
@@ -122,7 +127,7 @@ pub const INSTALLED: &str = "installed";
 /// disks have been marked as taken; up to there no disk is written to.
 pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Progress) -> Result<Outcome> {
     let Options { media, out, root, .. } = *options;
-    let manifest = Manifest::load(media)?;
+    let mut manifest = Manifest::load(media)?;
     clear(out)?;
     progress.step("finding out which node this is");
     let mut machine = Machine::look(root)?;
@@ -147,6 +152,12 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
         Ok(Guarded::Free(notes)) => Ok(notes),
         Err(error) => Err(error),
     };
+    if manifest.spread == Spread::Split {
+        match seed::fetch(root, &manifest, &node, out, options.seed_wait, progress) {
+            Ok(seed) => manifest.validity = seed.validity,
+            Err(error) => return Err(joined(guarded, error)),
+        }
+    }
     let answer = disk_kickstart(&choice, &manifest.kernel_args)?;
     let chosen: Vec<&Disk> = choice.all().map(|(_, disk)| disk).collect();
     let subject = Subject { root, manifest: &manifest, found: &found, machine: &machine, disks: &chosen };
@@ -176,19 +187,26 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
 fn both<A, B>(guarded: Result<A>, fit: Result<B>) -> Result<(A, B)> {
     match (guarded, fit) {
         (Ok(notes), Ok(verified)) => Ok((notes, verified)),
-        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
-        (Err(disk), Err(machine)) => {
-            let hints: Vec<&str> = [&disk, &machine].into_iter().filter_map(Error::hint_text).collect();
-            let text = format!("{}\nand {machine}", disk.to_string().trim_end());
-            Err(Error::new(disk.class(), text).hint(hints.join("\n")))
-        }
+        (guarded, Err(error)) => Err(joined(guarded, error)),
+        (Err(error), Ok(_)) => Err(error),
     }
+}
+
+/// An error, and that of the wipe guard, if it has one.
+fn joined<A>(guarded: Result<A>, machine: Error) -> Error {
+    let Err(disk) = guarded else { return machine };
+    let hints: Vec<&str> = [&disk, &machine].into_iter().filter_map(Error::hint_text).collect();
+    let text = format!("{}\nand {machine}", disk.to_string().trim_end());
+    Error::new(disk.class(), text).hint(hints.join("\n"))
 }
 
 /// What an earlier attempt left must not be taken for an answer.
 fn clear(out: &Path) -> Result<()> {
     fs::create_dir_all(out).at("making the folder", out)?;
-    for name in ["node", "node.json", "network.ks", claim::FILE, INSTALLED, "preflight.json", "disk.ks"] {
+    seed::clear(out)?;
+    let answers =
+        ["node", "node.json", "network.ks", ACCESS, claim::FILE, INSTALLED, "preflight.json", "disk.ks"];
+    for name in answers {
         match fs::remove_file(out.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("removing", &out.join(name), error));

@@ -9,7 +9,16 @@ use crate::progress::Silent;
 use crate::testing::{Fake, cluster, medium};
 
 fn options<'a>(media: &'a Path, out: &'a Path, fake: &'a Fake) -> Options<'a> {
-    Options { media, out, root: fake.root(), node: None, check_medium: true, dry: false, preflight: None }
+    Options {
+        media,
+        out,
+        root: fake.root(),
+        node: None,
+        seed_wait: Duration::ZERO,
+        check_medium: true,
+        dry: false,
+        preflight: None,
+    }
 }
 
 /// Somebody who types this name whatever is asked.

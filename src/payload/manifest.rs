@@ -27,6 +27,26 @@ pub const FORMAT: u32 = 2;
 /// More than any manifest: some 100 bytes a file.
 const MAX_SIZE: u64 = 64 << 20;
 
+/// How a payload and its secrets are spread over volumes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spread {
+    /// All of it is on the medium that boots.
+    #[default]
+    Whole,
+    /// Secrets are on a seed ([`super::seed`]), and on the medium there are none.
+    Split,
+    /// All of it is on a seed beside the vendor's own medium.
+    Beside,
+}
+
+impl Spread {
+    /// Whether it is the usual one, which manifests do not tell.
+    fn is_whole(&self) -> bool {
+        *self == Spread::Whole
+    }
+}
+
 /// What a medium is for, and what lies on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +65,9 @@ pub struct Manifest {
     pub cluster: ClusterName,
     /// Digest of the cluster's certificate authority: two clusters of one name are told apart by it.
     pub authority: Sha256,
+    /// Where the secrets lie.
+    #[serde(default, skip_serializing_if = "Spread::is_whole")]
+    pub spread: Spread,
     /// The one node that this medium may install over itself; `kiln build --reinstall`.
     #[serde(with = "text_or_null")]
     pub reinstall: Option<HostName>,
@@ -159,6 +182,7 @@ impl Manifest {
             label,
             cluster: cluster.name.clone(),
             authority: Sha256([0; 32]),
+            spread: Spread::Whole,
             reinstall: None,
             kubernetes: cluster.kubernetes,
             release: cluster.base.release,
@@ -289,20 +313,20 @@ pub(crate) mod text {
 }
 
 /// A checked word, or null.
-mod text_or_null {
+pub(crate) mod text_or_null {
     use std::fmt::Display;
     use std::str::FromStr;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => to.collect_str(value),
             None => to.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
     where
         T: FromStr<Err = String>,
         D: Deserializer<'de>,

@@ -4,6 +4,7 @@
 //! plan and the PKI as trees.
 
 pub mod manifest;
+pub mod seed;
 pub mod validity;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use crate::format::tar;
 use crate::image::label::VolumeLabel;
 use crate::image::{Content, Deferred, Digests, MediumFile};
 use crate::tree::{NodePath, Tree};
-use manifest::{Manifest, ManifestFile};
+use manifest::{Manifest, ManifestFile, Spread};
 
 /// Path of the kickstart on a medium.
 pub const KICKSTART: &str = "/ks.cfg";
@@ -77,6 +78,8 @@ pub struct PayloadInput<'a> {
     pub role: Role,
     /// Digest of the cluster's certificate authority.
     pub authority: Sha256,
+    /// Where the secrets lie. What is [`Spread::Split`] has none in these trees: [`seed::split`] takes them out.
+    pub spread: Spread,
     /// The one node that the medium is to reinstall; then it is for no other.
     pub reinstall: Option<&'a HostName>,
     /// Words for the kernel's command line of installed nodes.
@@ -144,11 +147,14 @@ pub fn assemble_for(input: PayloadInput<'_>, delivery: Delivery) -> Result<Paylo
     let kiln = kiln_blob(input.kiln)?;
     let draft = VolumeLabel::for_medium(&input.cluster.name, input.role, "0000");
     let mut manifest = Manifest::of(input.cluster, input.role, draft.clone());
-    manifest.authority = input.authority;
+    (manifest.authority, manifest.spread) = (input.authority, input.spread);
     manifest.reinstall = input.reinstall.cloned();
     manifest.kernel_args = input.kernel_args.to_vec();
-    let trees = input.nodes.values().chain(input.pools.values()).chain([input.common]);
-    manifest.validity = validity::of_trees(trees)?;
+    let trees = || input.nodes.values().chain(input.pools.values()).chain([input.common]);
+    if input.spread == Spread::Split {
+        seed::check_open(trees())?;
+    }
+    manifest.validity = validity::of_trees(trees())?;
     let mut facts = vec![
         ("base".to_owned(), input.base),
         ("manifest".to_owned(), Sha256::of(&manifest.to_json()?)),
@@ -172,6 +178,8 @@ pub fn assemble_for(input: PayloadInput<'_>, delivery: Delivery) -> Result<Paylo
     let label = VolumeLabel::for_medium(&input.cluster.name, input.role, &build_id.to_string());
     (manifest.build_id, manifest.label) = (build_id, label.clone());
 
+    // Without secrets there is no reason to keep the archives from anybody.
+    let own = if input.spread == Spread::Split { 0o644 } else { 0o600 };
     let mut files = Files::default();
     let mut late = None;
     for (path, text) in (input.boot)(&label)? {
@@ -186,11 +194,11 @@ pub fn assemble_for(input: PayloadInput<'_>, delivery: Delivery) -> Result<Paylo
     files.add("kiln itself", KILN, 0o755, kiln)?;
     files.add("the role's archive", COMMON, 0o644, tar::write(input.common, MTIME)?)?;
     for (name, archive) in nodes {
-        files.add(&format!("the archive of {name}"), &node_archive(&name), 0o600, archive)?;
+        files.add(&format!("the archive of {name}"), &node_archive(&name), own, archive)?;
     }
     for (name, tree) in input.pools {
         let archive = tar::write(tree, MTIME)?;
-        files.add(&format!("the archive of the pool {name}"), &pool_archive(name), 0o600, archive)?;
+        files.add(&format!("the archive of the pool {name}"), &pool_archive(name), own, archive)?;
     }
     for extra in input.extra {
         files.add(&extra.origin, &extra.path, extra.mode, extra.content)?;
@@ -278,25 +286,40 @@ impl Files {
 
 /// The manifest as a file whose content is made when all others have been written and hashed.
 fn manifest_file(mut manifest: Manifest, files: &[MediumFile]) -> Result<MediumFile> {
+    manifest.files = planned(files);
+    let len = manifest.to_json()?.len() as u64;
+    let content = deferred(len, move |digests| {
+        fill(&mut manifest.files, digests)?;
+        manifest.to_json()
+    });
+    Ok(MediumFile { path: MANIFEST.to_owned(), mode: 0o644, content })
+}
+
+/// Content that is made when all else was written and hashed.
+fn deferred(len: u64, make: impl FnOnce(&Digests) -> Result<Vec<u8>> + Send + 'static) -> Content {
+    Content::Deferred(Deferred { len, make: Box::new(make) })
+}
+
+/// Sizes of files whose digests are not known yet.
+fn planned(files: &[MediumFile]) -> BTreeMap<String, ManifestFile> {
     let unknown = |file: &MediumFile| {
         (file.path.clone(), ManifestFile { size: file.content.len(), sha256: Sha256([0; 32]) })
     };
-    manifest.files = files.iter().map(unknown).collect();
-    let len = manifest.to_json()?.len() as u64;
-    let make = move |digests: &Digests| {
-        for (path, file) in &mut manifest.files {
-            let (size, digest) = digests
-                .get(path)
-                .ok_or_else(|| Error::internal(format!("{path} was not written before the manifest")))?;
-            if *size != file.size {
-                return Err(Error::internal(format!("{path} has {size} bytes, {} were planned", file.size)));
-            }
-            file.sha256 = *digest;
+    files.iter().map(unknown).collect()
+}
+
+/// Puts the digests in.
+fn fill(files: &mut BTreeMap<String, ManifestFile>, digests: &Digests) -> Result<()> {
+    for (path, file) in files {
+        let (size, digest) = digests
+            .get(path)
+            .ok_or_else(|| Error::internal(format!("{path} was not written before the manifest")))?;
+        if *size != file.size {
+            return Err(Error::internal(format!("{path} has {size} bytes, {} were planned", file.size)));
         }
-        manifest.to_json()
-    };
-    let content = Content::Deferred(Deferred { len, make: Box::new(make) });
-    Ok(MediumFile { path: MANIFEST.to_owned(), mode: 0o644, content })
+        file.sha256 = *digest;
+    }
+    Ok(())
 }
 
 /// The kickstart as a file that is made when the manifest was written and hashed.
@@ -305,14 +328,12 @@ fn kickstart_file(text: String) -> Result<MediumFile> {
     if text.matches(&unknown).count() != 1 {
         return Err(Error::internal("the kickstart has no one place for the manifest's digest"));
     }
-    let len = text.len() as u64;
-    let make = move |digests: &Digests| {
+    let content = deferred(text.len() as u64, move |digests| {
         let found = digests.get(MANIFEST);
         let (_, digest) =
             found.ok_or_else(|| Error::internal("the manifest was not written before the kickstart"))?;
         Ok(text.replace(&unknown, &digest.to_string()).into_bytes())
-    };
-    let content = Content::Deferred(Deferred { len, make: Box::new(make) });
+    });
     Ok(MediumFile { path: KICKSTART.to_owned(), mode: 0o644, content })
 }
 

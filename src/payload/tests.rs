@@ -70,6 +70,7 @@ fn one_path_has_one_source() {
             cluster,
             role,
             authority,
+            spread: Default::default(),
             reinstall: None,
             kernel_args,
             base,

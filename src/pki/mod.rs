@@ -31,6 +31,7 @@ pub use joiner::{GROUP as BOOTSTRAP_GROUP, Joiner};
 pub use spec::{AGENT_OF_NODE, AGENT_OF_POOL, Authority, LeafId, LeafSpec, San, Usage, wanted};
 pub use token::BootstrapToken;
 pub use tokens::{JOIN_TOKENS, JoinTokens};
+pub use trees::ORIGIN;
 
 use crate::cluster::model::Cluster;
 use crate::digest::Sha256;

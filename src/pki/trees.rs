@@ -12,6 +12,9 @@ use crate::cluster::types::Role;
 use crate::error::{Error, Result};
 use crate::tree::{Entry, NodePath, Tree};
 
+/// Where entries of these trees come from.
+pub const ORIGIN: &str = "pki";
+
 const ETCD: &str = "/opt/etcd/ssl";
 const KUBERNETES: &str = "/opt/kubernetes/ssl";
 const KILN: &str = "/opt/kiln/ssl";
@@ -153,9 +156,9 @@ fn put_pair(tree: &mut Tree, stem: &str, pair: &Pair) -> Result<()> {
 }
 
 fn public(tree: &mut Tree, path: &str, text: &str) -> Result<()> {
-    tree.insert(NodePath::new(path)?, Entry::file(0o644, Blob::bytes(text.as_bytes()), "pki"))
+    tree.insert(NodePath::new(path)?, Entry::file(0o644, Blob::bytes(text.as_bytes()), ORIGIN))
 }
 
 fn secret(tree: &mut Tree, path: &str, text: &str) -> Result<()> {
-    tree.insert(NodePath::new(path)?, Entry::file(0o600, Blob::bytes(text.as_bytes()), "pki").secret())
+    tree.insert(NodePath::new(path)?, Entry::file(0o600, Blob::bytes(text.as_bytes()), ORIGIN).secret())
 }

@@ -50,7 +50,8 @@ pub fn make(layout: Layout, dir: &Path) -> PathBuf {
     let payload = payload(&cluster(layout));
     let output = dir.join(format!("{}.iso", layout.name));
     let menu = menu(layout, &payload.label);
-    let request = Remaster { base, output: output.clone(), label: payload.label, menu, force: false };
+    let request =
+        Remaster { base, output: output.clone(), label: payload.label, menu, public: false, force: false };
     remaster(&request, payload.files, &Silent).unwrap_or_else(|error| panic!("{}: {error}", layout.name));
     output
 }
@@ -92,6 +93,7 @@ fn payload(cluster: &Cluster) -> Payload {
         common: &plan.common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),
+        spread: Default::default(),
         reinstall: None,
         kernel_args: &[],
         base: Sha256::of(b"base"),

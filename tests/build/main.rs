@@ -22,5 +22,6 @@ mod refused;
 mod same;
 mod sbom;
 mod secrets;
+mod seed;
 mod signed;
 mod tree;

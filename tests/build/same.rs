@@ -171,6 +171,7 @@ fn payload_at(dir: &Path, role: Role, now: OffsetDateTime) -> (String, String, B
         common: &common,
         nodes: &nodes,
         authority: pki.id(),
+        spread: Default::default(),
         reinstall: None,
         kernel_args: &plan.kernel_args,
         base: base::look(&dir.join("base.iso")).unwrap().fingerprint,

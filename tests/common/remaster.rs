@@ -26,7 +26,7 @@ pub fn request(base: &Path, output: &Path) -> Remaster {
         el: 9,
         ks_path: "/ks.cfg".into(),
     };
-    Remaster { base: base.to_owned(), output: output.to_owned(), label, menu, force: true }
+    Remaster { base: base.to_owned(), output: output.to_owned(), label, menu, public: false, force: true }
 }
 
 /// Builds a medium.

@@ -11,7 +11,7 @@ use kiln::error::Result;
 use kiln::image::label::VolumeLabel;
 use kiln::image::pxe::loaders::Supplied;
 use kiln::image::pxe::{self, Request};
-use kiln::kickstart::{self, Network};
+use kiln::kickstart::{self, Network, Way};
 use kiln::payload::manifest::Manifest;
 use kiln::payload::{self, Delivery, Payload, PayloadInput, UNKNOWN};
 use kiln::plan::{RolePlan, Versions, plan};
@@ -49,19 +49,23 @@ fn network(url: &str) -> Network {
     Network { url: url.parse().unwrap(), kiln: digest, manifest: UNKNOWN }
 }
 
+fn way(network: &Network) -> Way<'_> {
+    Way { network: Some(network), ..Way::default() }
+}
+
 /// The kickstart of a role on a release.
 pub fn kickstart(release: Release, role: Role) -> String {
     let cluster = cluster(release, role);
     let network = Network { url: URL.parse().unwrap(), kiln: UNKNOWN, manifest: UNKNOWN };
     let label = VolumeLabel::for_medium(&cluster.name, role, "0000");
     let plan = planned(&cluster, role);
-    kickstart::render_for(&cluster, &plan, &label, &Assets::new(None).unwrap(), Some(&network)).unwrap()
+    kickstart::render_for(&cluster, &plan, &label, &Assets::new(None).unwrap(), way(&network)).unwrap()
 }
 
 fn payload(cluster: &Cluster, role: Role, url: &str) -> Result<Payload> {
     let (assets, plan, network) = (Assets::new(None)?, planned(cluster, role), network(url));
     let boot = |label: &VolumeLabel| {
-        let text = kickstart::render_for(cluster, &plan, label, &assets, Some(&network))?;
+        let text = kickstart::render_for(cluster, &plan, label, &assets, way(&network))?;
         Ok(vec![(payload::KICKSTART, text)])
     };
     let nodes: BTreeMap<HostName, _> =
@@ -75,6 +79,7 @@ fn payload(cluster: &Cluster, role: Role, url: &str) -> Result<Payload> {
         common: &plan.common,
         nodes: &nodes,
         authority: Sha256::of(b"authority"),
+        spread: Default::default(),
         reinstall: None,
         kernel_args: &[],
         base: Sha256::of(b"base"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::assemble::{More, assemble};
+use super::assemble::{Assembled, More, assemble};
 use super::{Build, Compress, Format, Made, make_folder};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let boot = |label: &_| kickstart::first_boot(&loaded.cluster, plan, label, assets);
     let Ready { image, fingerprint, added, packages } = ready;
     let more = More { base: fingerprint, boot: &boot, added, packages };
-    let payload = assemble(build, more, report)?;
+    let Assembled { payload, .. } = assemble(build, more, report)?;
     make_folder(build)?;
     let form = match (args.format, args.compress) {
         (Format::Raw, _) => Form::Raw,
@@ -64,5 +64,12 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let request =
         Request { image, output: output.to_owned(), form, size: args.size, build_id, force: args.force };
     let built = disk::make(&request, payload.files, report)?;
-    Ok(Made { build_id, label, size: built.size, sha256: built.sha256, reflinked: built.reflinked })
+    Ok(Made {
+        build_id,
+        label,
+        size: built.size,
+        sha256: built.sha256,
+        reflinked: built.reflinked,
+        seed: None,
+    })
 }

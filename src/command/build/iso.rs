@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::assemble::{More, assemble};
+use super::assemble::{Assembled, More, assemble};
 use super::vendor::{MENU_TIMEOUT, Vendor, menu_title};
-use super::{Build, Made, make_folder};
+use super::{Build, Made, make_folder, seed};
 use crate::cluster::types::HostName;
 use crate::error::Result;
 use crate::image;
 use crate::image::iso::{self, Remaster};
 use crate::image::menu::MenuSpec;
-use crate::kickstart;
+use crate::kickstart::{self, Way};
 use crate::payload::{self, Payload};
 use crate::report::Report;
 
@@ -18,6 +18,7 @@ use crate::report::Report;
 pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Vendor> {
     let vendor = Vendor::look(build, report)?;
     image::check_output(&vendor.iso, output, build.args.force)?;
+    seed::check_beside(build, &vendor.iso, output)?;
     Ok(vendor)
 }
 
@@ -26,21 +27,26 @@ pub fn make(build: &Build<'_>, vendor: Vendor, output: &Path, report: &Report) -
     let Build { args, loaded, assets, plan, .. } = build;
     let Vendor { iso: base, fingerprint, added, packages } = vendor;
     let boot = |label: &_| {
-        let text = kickstart::render(&loaded.cluster, plan, label, assets)?;
+        let way = Way { spread: build.spread(), ..Way::default() };
+        let text = kickstart::render_for(&loaded.cluster, plan, label, assets, way)?;
         Ok(vec![(payload::KICKSTART, text)])
     };
-    let payload = assemble(build, More { base: fingerprint, boot: &boot, added, packages }, report)?;
+    let more = More { base: fingerprint, boot: &boot, added, packages };
+    let Assembled { payload, seed } = assemble(build, more, report)?;
     make_folder(build)?;
+    let seed = seed::stage(build, output, seed, report)?;
     let request = Remaster {
         base,
         output: output.to_owned(),
         label: payload.label.clone(),
         menu: menu(build, &payload),
+        public: seed.is_some(),
         force: args.force,
     };
     let (build_id, label) = (payload.build_id, payload.label);
     let built = iso::remaster(&request, payload.files, report)?;
-    Ok(Made { build_id, label, size: built.size, sha256: built.sha256, reflinked: built.reflinked })
+    let seed = seed::publish(seed)?;
+    Ok(Made { build_id, label, size: built.size, sha256: built.sha256, reflinked: built.reflinked, seed })
 }
 
 /// What the boot menus offer.

@@ -4,6 +4,7 @@ mod assemble;
 mod disk;
 mod iso;
 mod pxe;
+mod seed;
 mod vendor;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::fetch::lock::Lock;
 use crate::image::inspect::text::printable;
 use crate::image::label::VolumeLabel;
+use crate::payload::manifest::Spread;
 use crate::plan::{self, RolePlan};
 use crate::progress::Progress;
 use crate::report::{Report, human_size};
@@ -38,6 +40,17 @@ pub enum Format {
     Raw,
     /// A folder that machines install themselves from over the network
     Pxe,
+    /// The seed alone: secrets for a medium that was built with --secrets seed
+    Seed,
+}
+
+/// Where secrets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Secrets {
+    /// On the medium, which is then to be kept as a key is
+    Medium,
+    /// On a seed of their own, FILE.seed.iso; the medium has none
+    Seed,
 }
 
 /// How a qcow2 is compressed.
@@ -51,12 +64,14 @@ pub enum Compress {
 
 impl Format {
     /// Ending of a file of this kind.
-    fn ending(self) -> &'static str {
+    fn ending(self, payload: bool) -> &'static str {
         match self {
             Format::Iso => "iso",
             Format::Qcow2 => "qcow2",
             Format::Raw => "raw",
             Format::Pxe => "pxe",
+            Format::Seed if payload => "oemdrv.iso",
+            Format::Seed => seed::ENDING,
         }
     }
 }
@@ -68,6 +83,8 @@ impl Format {
   kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso
   kiln build --profile master --reinstall k8s-master2
   kiln build --profile lb --sign ops.key
+  kiln build --profile master --secrets seed
+  kiln build --profile master --format seed --payload
   kiln build --profile worker --format pxe --url http://10.0.0.5/")]
 pub struct Args {
     /// Role to build a medium for
@@ -82,6 +99,13 @@ pub struct Args {
     /// File or folder to write; out/CLUSTER-PROFILE.FORMAT if not given
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Where the secrets go: keys, tokens, root's password hash
+    #[arg(long, value_enum, default_value = "medium")]
+    pub secrets: Secrets,
+    /// For --format seed: with the kickstart and the whole payload, for use beside
+    /// the vendor's own ISO
+    #[arg(long)]
+    pub payload: bool,
     /// Size of the disk of an image, 40G; the payload lies at its end, and root grows up to it [default: enough for a node]
     #[arg(long, hide = true, value_name = "SIZE", value_parser = crate::boot::disk::size)]
     pub size: Option<u64>,
@@ -127,6 +151,22 @@ struct Build<'a> {
     plan: &'a RolePlan,
 }
 
+impl Build<'_> {
+    /// A label for what is looked at before the build is known.
+    fn label(&self) -> VolumeLabel {
+        VolumeLabel::for_medium(&self.loaded.cluster.name, self.args.profile, "0000")
+    }
+
+    /// On which volumes payload and secrets lie.
+    fn spread(&self) -> Spread {
+        match (self.args.format, self.args.secrets) {
+            (Format::Seed, _) if self.args.payload => Spread::Beside,
+            (Format::Seed, _) | (_, Secrets::Seed) => Spread::Split,
+            _ => Spread::Whole,
+        }
+    }
+}
+
 /// What was made.
 struct Made {
     build_id: Sha256,
@@ -135,6 +175,8 @@ struct Made {
     sha256: Sha256,
     /// Whether the base's bytes were shared and not copied.
     reflinked: bool,
+    /// The seed that was made with it.
+    seed: Option<seed::MadeSeed>,
 }
 
 /// Builds the medium and says what was built.
@@ -152,18 +194,28 @@ pub fn run(args: &Args, report: &Report) -> Result<()> {
         Format::Iso => made(&build, &output, report, iso::check, iso::make),
         Format::Qcow2 | Format::Raw => made(&build, &output, report, disk::check, disk::make),
         Format::Pxe => made(&build, &output, report, pxe::check, pxe::make),
+        Format::Seed => made(&build, &output, report, seed::check, seed::make),
     };
     let (made, key) = make?;
-    let signature = sign::beside(&output);
-    match &key {
-        Some(key) => signed(key, &output, &signature, &made.build_id.to_string(), report)?,
+    let seed = made.seed.iter().map(|seed| seed.path.as_path());
+    for file in [output.as_path()].into_iter().chain(seed) {
+        sign_one(key.as_ref(), file, &made.build_id.to_string(), report)?;
+    }
+    tell(args, report, &output, &made);
+    Ok(())
+}
+
+/// Signs a finished file if there is a key; says so if a signature is there that is not of it.
+fn sign_one(key: Option<&SecretKey>, output: &Path, build_id: &str, report: &Report) -> Result<()> {
+    let signature = sign::beside(output);
+    match key {
+        Some(key) => signed(key, output, &signature, build_id, report)?,
         None if signature.exists() => report.warn(&format!(
             "{} is of the medium that was there before; --sign makes a new one",
             signature.display()
         )),
         None => {}
     }
-    tell(args, report, &output, &made);
     Ok(())
 }
 
@@ -177,9 +229,13 @@ fn made<T>(
 ) -> Result<(Made, Option<SecretKey>)> {
     let Build { args, loaded, .. } = build;
     let ready = check(build, output, report)?;
-    check_place(args, loaded, output)?;
+    let seed = seed::beside(build, output);
+    let outputs = || [output].into_iter().chain(seed.as_deref());
+    outputs().try_for_each(|file| check_place(args, loaded, file))?;
     let key = args.sign.as_deref().map(|file| SecretKey::load(file, &|| key::password(file))).transpose()?;
-    key.iter().try_for_each(|_| sign::check_place(&sign::beside(output)))?;
+    if key.is_some() {
+        outputs().try_for_each(|file| sign::check_place(&sign::beside(file)))?;
+    }
     Ok((make(build, ready, output, report)?, key))
 }
 
@@ -235,6 +291,25 @@ fn check_node(args: &Args, loaded: &Loaded) -> Result<()> {
     }
 }
 
+/// Refuses what cannot be spread over volumes as it was asked for.
+fn check_secrets(args: &Args) -> Result<()> {
+    let split = args.secrets == Secrets::Seed;
+    match args.format {
+        Format::Qcow2 | Format::Raw if split => Err(Error::input(
+            "a disk image has its secrets on its own partition, from which its first boot wipes them; it has no seed",
+        )
+        .hint("leave --secrets out and keep the image safe, or build an ISO with --secrets seed")),
+        Format::Seed if split && args.payload => Err(Error::input(
+            "a seed with the payload is one volume for all, secrets as well",
+        )
+        .hint("leave --secrets out, or build an ISO with --secrets seed")),
+        Format::Iso | Format::Qcow2 | Format::Raw | Format::Pxe if args.payload => {
+            Err(Error::input("--payload is for seeds: every other medium has it").hint("add --format seed"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where the medium goes.
 fn output_path(args: &Args, loaded: &Loaded) -> PathBuf {
     let what = match (&args.reinstall, &args.node) {
@@ -242,8 +317,13 @@ fn output_path(args: &Args, loaded: &Loaded) -> PathBuf {
         (None, Some(node)) => node.to_string(),
         (None, None) => args.profile.to_string(),
     };
-    let usual =
-        || loaded.dir.join("out").join(format!("{}-{what}.{}", loaded.cluster.name, args.format.ending()));
+    let usual = || {
+        loaded.dir.join("out").join(format!(
+            "{}-{what}.{}",
+            loaded.cluster.name,
+            args.format.ending(args.payload)
+        ))
+    };
     args.output.clone().unwrap_or_else(usual)
 }
 
@@ -279,12 +359,28 @@ fn tell(args: &Args, report: &Report, output: &Path, made: &Made) {
             "profile": args.profile.as_str(),
             "reflinked": made.reflinked,
             "signature": args.sign.as_ref().map(|_| sign::beside(output)),
+            "seed": made.seed.as_ref().map(|seed| json!({
+                "output": seed.path,
+                "size": seed.size,
+                "sha256": seed.sha256,
+                "signature": args.sign.as_ref().map(|_| sign::beside(&seed.path)),
+            })),
         });
         report.data(&format!("{result}\n"));
         return;
     }
-    report.note(&format!("built {} ({}, label {})", output.display(), human_size(made.size), made.label));
+    let what = match args.format {
+        Format::Seed if args.payload => format!("{}, for use beside the vendor's own ISO", made.label),
+        Format::Seed => format!("the seed of {}", made.label),
+        Format::Iso | Format::Qcow2 | Format::Raw | Format::Pxe => format!("label {}", made.label),
+    };
+    report.note(&format!("built {} ({}, {what})", output.display(), human_size(made.size)));
     report.note(&format!("      SHA-256 {}", made.sha256));
+    if let Some(seed) = &made.seed {
+        report.note("      It holds no secret: it may be copied and kept anywhere. Machines install from it with its seed:");
+        report.note(&format!("built {} ({})", seed.path.display(), human_size(seed.size)));
+        report.note(&format!("      SHA-256 {}", seed.sha256));
+    }
     report.note(match args.profile {
         Role::Master => "      It holds the masters' keys: keep it as safe as a root password.",
         Role::Worker => {

@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::assemble::{More, assemble_for, program};
+use super::assemble::{Assembled, More, assemble_for, program};
 use super::vendor::{MENU_TIMEOUT, Vendor, menu_title};
-use super::{Build, Made, make_folder};
+use super::{Build, Made, make_folder, seed};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::image::label::VolumeLabel;
 use crate::image::pxe::list::TreeUrl;
 use crate::image::pxe::loaders::Supplied;
 use crate::image::pxe::{self, Request};
-use crate::kickstart::{self, Network};
+use crate::kickstart::{self, Network, Way};
 use crate::payload::manifest::Manifest;
 use crate::payload::{self, Delivery, UNKNOWN};
 use crate::progress::Progress;
@@ -55,6 +55,7 @@ pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Ready>
     }
     let vendor = Vendor::look(build, report)?;
     pxe::check_output(output, args.force)?;
+    seed::check_beside(build, &vendor.iso, output)?;
     let kiln = program(args)?;
     let file = File::open(&kiln).at("opening", &kiln)?;
     let (kiln, _) = Sha256::of_reader(file).at("reading", &kiln)?;
@@ -67,15 +68,17 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let Ready { vendor: Vendor { iso: base, fingerprint, added, packages }, network } = ready;
     let cluster = &loaded.cluster;
     let render = |label: &VolumeLabel, network: Option<&Network>| {
-        let text = kickstart::render_for(cluster, plan, label, assets, network)?;
+        let way = Way { network, spread: build.spread() };
+        let text = kickstart::render_for(cluster, plan, label, assets, way)?;
         Ok(vec![(payload::KICKSTART, text)])
     };
     let boot = |label: &VolumeLabel| render(label, Some(&network));
     // The proof is about what a machine lacks: the tree's own address is no lack.
     let proved = |label: &VolumeLabel| render(label, None);
     let more = More { base: fingerprint, boot: &boot, added, packages };
-    let payload = assemble_for(build, more, (Delivery::Network, &proved), report)?;
+    let Assembled { payload, seed } = assemble_for(build, more, (Delivery::Network, &proved), report)?;
     make_folder(build)?;
+    let seed = seed::stage(build, output, seed, report)?;
     let mut manifest = Manifest::of(cluster, args.profile, payload.label.clone());
     manifest.reinstall = args.only().cloned();
     let (build_id, label) = (payload.build_id, payload.label.clone());
@@ -98,5 +101,6 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     };
     let built = pxe::build(&request, payload.files, report)?;
     built.notes.iter().for_each(|note| report.warn(note));
-    Ok(Made { build_id, label, size: built.bytes, sha256: built.sha256, reflinked: false })
+    let seed = seed::publish(seed)?;
+    Ok(Made { build_id, label, size: built.bytes, sha256: built.sha256, reflinked: false, seed })
 }

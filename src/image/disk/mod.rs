@@ -3,7 +3,6 @@
 
 mod source;
 mod table;
-mod volume;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use crate::error::{Context, Error, IoContext, Result};
 use crate::format::guid::Guid;
 use crate::format::qcow2::Compression;
 use crate::image::staging::{Staging, no_room};
-use crate::image::{MediumFile, check_output};
+use crate::image::{MediumFile, check_output, volume};
 use crate::progress::Progress;
 use source::Source;
 pub use source::{form, made_by_kiln};
@@ -113,7 +112,7 @@ pub fn make(request: &Request, files: Vec<MediumFile>, progress: &dyn Progress) 
     progress.step("reading the cloud image");
     let (source, disk) = open(image)?;
     let before = stamp(image)?;
-    let volume = volume::plan(&files)?;
+    let volume = volume::plan(volume::CIDATA, &files)?;
     let usual = (disk.size + 3 * volume.len + ROOM).next_multiple_of(1 << 30);
     let size = request.size.unwrap_or(usual).next_multiple_of(table::ALIGN);
     let mut id = [0; 16];
@@ -149,7 +148,7 @@ fn stamp(path: &Path) -> Result<(u64, Option<std::time::SystemTime>)> {
 pub(crate) fn volume_of(files: Vec<MediumFile>, path: &Path) -> Result<()> {
     let file =
         std::fs::File::options().read(true).write(true).create_new(true).open(path).at("making", path)?;
-    let volume = volume::plan(&files)?;
+    let volume = volume::plan(volume::CIDATA, &files)?;
     file.set_len(volume.len).at("growing", path)?;
     write::content_of(&file, path, 0, volume, files)
 }

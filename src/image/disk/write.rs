@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::source::Source;
 use super::table::Layout;
-use super::volume::{self, Volume};
 use super::{Built, Form, Request};
 use crate::error::{Error, IoContext, Result};
 use crate::format::qcow2::{self, Compression, Edit};
 use crate::format::read_at::{ReadAt, Sparse};
 use crate::image::staging::Staging;
 use crate::image::stream::{self, Blobs};
-use crate::image::{Digests, MediumFile, ahead};
+use crate::image::volume::{self, Volume};
+use crate::image::{MediumFile, ahead};
 use crate::parallel;
 use crate::progress::Progress;
 
@@ -94,7 +94,7 @@ fn edited(
     }
     let mut edit = Edit::open(&to.file, &to.path, layout.size)?;
     let at = edit.place(layout.at, volume.len)?;
-    content((&to.file, &to.path), at, volume, files, blobs, progress)?;
+    payload((&to.file, &to.path), at, volume, files, blobs, progress)?;
     for (at, bytes) in &layout.writes {
         edit.write(*at, bytes)?;
     }
@@ -130,7 +130,7 @@ fn raw(
             unpack(&**image, to, meter(progress))?;
         }
     }
-    content((&to.file, &to.path), layout.at, volume, files, blobs, progress)?;
+    payload((&to.file, &to.path), layout.at, volume, files, blobs, progress)?;
     for (at, bytes) in &layout.writes {
         to.file.write_all_at(bytes, *at).at("writing", &to.path)?;
     }
@@ -173,9 +173,9 @@ fn unpack(source: &(impl Sparse + Sync), to: &Staging, mut upto: impl FnMut(u64)
     })
 }
 
-/// Writes the volume to byte `at` of the staging file.
-fn content(
-    (file, path): (&File, &Path),
+/// Writes the payload's volume to byte `at` of a file.
+fn payload(
+    to: (&File, &Path),
     at: u64,
     volume: Volume,
     files: Vec<MediumFile>,
@@ -185,27 +185,13 @@ fn content(
     progress.step("writing the payload");
     progress.total(volume.len);
     let mut upto = meter(progress);
-    let mut files: Vec<Option<MediumFile>> = files.into_iter().map(Some).collect();
-    let mut digests = Digests::new();
-    for (offset, source) in volume.segments {
-        match source {
-            volume::Source::Bytes(bytes) => {
-                file.write_all_at(&bytes, at + offset).at("writing", path)?;
-            }
-            volume::Source::File(number) => {
-                if let Some(file) = files.get_mut(number).and_then(Option::take) {
-                    blobs.file(file, at + offset, &mut digests, |done| upto(done - at))?;
-                }
-            }
-        }
-    }
-    Ok(())
+    volume::write(to, at, volume, files, blobs, |done| upto(done - at))
 }
 
 /// Writes a volume into a file of its own.
 #[cfg(test)]
 pub fn content_of(file: &File, path: &Path, at: u64, volume: Volume, files: Vec<MediumFile>) -> Result<()> {
-    content((file, path), at, volume, files, &mut Blobs::new(file, path), &crate::progress::Silent)
+    payload((file, path), at, volume, files, &mut Blobs::new(file, path), &crate::progress::Silent)
 }
 
 /// Tells how far something is, which is said as a place.

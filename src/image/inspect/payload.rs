@@ -7,8 +7,10 @@ use serde::Serialize;
 use crate::cluster::types::Mac;
 use crate::format::iso9660::read::Iso;
 use crate::format::read_at::ReadAt;
+use crate::image::volume::OEMDRV;
 use crate::payload::MANIFEST;
-use crate::payload::manifest::{Manifest, ManifestFile};
+use crate::payload::manifest::{Manifest, ManifestFile, Spread};
+use crate::payload::seed::{self, SeedManifest};
 
 /// Largest manifest that is read.
 const MAX_MANIFEST: u64 = 16 << 20;
@@ -26,8 +28,13 @@ pub struct KilnMedium {
     pub kubernetes: String,
     /// Operating system release.
     pub release: String,
-    /// Digest over all that kiln put on it.
+    /// Digest over all that kiln put on it; of a seed, the build that it goes with.
     pub build_id: String,
+    /// What it is of what a machine needs.
+    pub part: Part,
+    /// Label of the medium that a seed goes with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goes_with: Option<String>,
     /// Nodes that are installed from it.
     pub nodes: Vec<MediumNode>,
     /// Worker pools whose machines need no inventory.
@@ -36,6 +43,21 @@ pub struct KilnMedium {
     pub files: BTreeMap<String, ManifestFile>,
     /// What is wrong with it: files that are missing or have another size, another label, a broken manifest.
     pub problems: Vec<String>,
+}
+
+/// What a medium is of what a machine needs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// All of it, secrets with it.
+    #[default]
+    Whole,
+    /// All but the secrets.
+    Public,
+    /// The secrets.
+    Seed,
+    /// All of it, for use beside the vendor's own medium.
+    Beside,
 }
 
 /// A node and how it is recognised.
@@ -53,31 +75,30 @@ pub struct MediumNode {
     pub uuid: Option<String>,
 }
 
-/// Reads the manifest, if there is one. A manifest that cannot be read is a problem, not an error.
+/// Reads the manifest of a medium or of a seed, if there is one. A manifest that cannot be read is a problem, not an error.
 pub fn read(iso: &Iso<&impl ReadAt>) -> Option<KilnMedium> {
-    iso.tree.find(MANIFEST)?;
-    let broken = |problem: String| Some(KilnMedium { problems: vec![problem], ..KilnMedium::default() });
-    let json = match iso.read_path(MANIFEST, MAX_MANIFEST) {
+    let path = [MANIFEST, seed::MANIFEST].into_iter().find(|path| iso.tree.find(path).is_some())?;
+    let broken = |problem: String| KilnMedium { problems: vec![problem], ..KilnMedium::default() };
+    let json = match iso.read_path(path, MAX_MANIFEST) {
         Ok(Some(json)) => json,
-        Ok(None) => return broken(format!("{MANIFEST} is no file")),
-        Err(error) => return broken(error.to_string()),
+        Ok(None) => return Some(broken(format!("{path} is no file"))),
+        Err(error) => return Some(broken(error.to_string())),
     };
-    match Manifest::from_json(&json, MANIFEST) {
-        Ok(manifest) => Some(describe(iso, manifest)),
-        Err(error) => broken(error.to_string()),
-    }
+    let described = if path == MANIFEST {
+        Manifest::from_json(&json, path).map(|manifest| describe(iso, manifest))
+    } else {
+        SeedManifest::from_json(&json, path).map(|manifest| describe_seed(iso, manifest))
+    };
+    Some(described.unwrap_or_else(|error| broken(error.to_string())))
 }
 
-fn describe(iso: &Iso<&impl ReadAt>, manifest: Manifest) -> KilnMedium {
+/// What is wrong with the label and with the files, as far as it can be seen without reading them.
+fn problems(iso: &Iso<&impl ReadAt>, label: &str, files: &BTreeMap<String, ManifestFile>) -> Vec<String> {
     let mut problems = Vec::new();
-    if iso.label() != manifest.label.as_str() {
-        problems.push(format!(
-            "the label is {:?}, and the manifest says {:?}",
-            iso.label(),
-            manifest.label.as_str()
-        ));
+    if iso.label() != label {
+        problems.push(format!("the label is {:?}, and the manifest says {label:?}", iso.label()));
     }
-    for (path, file) in &manifest.files {
+    for (path, file) in files {
         match iso.tree.find(path).map(|id| iso.tree.node(id).size()) {
             None => problems.push(format!("{path} is missing")),
             Some(size) if size != file.size => {
@@ -86,6 +107,30 @@ fn describe(iso: &Iso<&impl ReadAt>, manifest: Manifest) -> KilnMedium {
             Some(_) => {}
         }
     }
+    problems
+}
+
+fn describe_seed(iso: &Iso<&impl ReadAt>, manifest: SeedManifest) -> KilnMedium {
+    KilnMedium {
+        kiln: manifest.kiln.clone(),
+        cluster: manifest.cluster.to_string(),
+        profile: manifest.role.to_string(),
+        build_id: manifest.build_id.to_string(),
+        part: Part::Seed,
+        goes_with: Some(manifest.label.to_string()),
+        problems: problems(iso, OEMDRV, &manifest.files),
+        files: manifest.files,
+        ..KilnMedium::default()
+    }
+}
+
+fn describe(iso: &Iso<&impl ReadAt>, manifest: Manifest) -> KilnMedium {
+    let (part, label) = match manifest.spread {
+        Spread::Whole => (Part::Whole, manifest.label.as_str()),
+        Spread::Split => (Part::Public, manifest.label.as_str()),
+        Spread::Beside => (Part::Beside, OEMDRV),
+    };
+    let problems = problems(iso, label, &manifest.files);
     let nodes = manifest.own_nodes().map(|node| MediumNode {
         name: node.name.to_string(),
         address: node.address.to_string(),
@@ -101,6 +146,8 @@ fn describe(iso: &Iso<&impl ReadAt>, manifest: Manifest) -> KilnMedium {
         kubernetes: manifest.kubernetes.to_string(),
         release: manifest.release.to_string(),
         build_id: manifest.build_id.to_string(),
+        part,
+        goes_with: None,
         pools: manifest.pools.iter().map(|pool| pool.name.to_string()).collect(),
         files: manifest.files,
         problems,

@@ -15,7 +15,7 @@ use crate::format::iso9660::tree::{Extent, Kind};
 use crate::format::read_at::{ReadAt, Window};
 use crate::format::tar::index::Index;
 use crate::payload::manifest::{Manifest, ManifestFile};
-use crate::payload::{COMMON, MANIFEST};
+use crate::payload::{COMMON, MANIFEST, seed};
 use crate::progress::Progress;
 use crate::sbom::{Bill, Parts, Sums, parts};
 
@@ -27,6 +27,10 @@ const CHUNK: usize = 256 << 10;
 /// Reads the bill of a medium that kiln made.
 pub fn read(source: &impl ReadAt, progress: &dyn Progress) -> Result<Bill> {
     let iso = Iso::open(source)?;
+    if iso.tree.find(seed::MANIFEST).is_some() {
+        return Err(Error::input("it is a seed: it holds secrets, and no parts")
+            .hint("ask for the bill of materials of the medium that it goes with"));
+    }
     let json = small(&iso, MANIFEST)?.ok_or_else(|| {
         Error::input("kiln did not make it").hint("only media of kiln say what their parts are")
     })?;

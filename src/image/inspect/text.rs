@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::payload::KilnMedium;
+use super::payload::{KilnMedium, Part};
 use super::{Inspection, Menu};
 use crate::error::{Error, Result};
 use crate::report::human_size;
@@ -101,13 +101,21 @@ fn boot(found: &Inspection, line: &mut dyn FnMut(&str, &str)) {
 fn medium(kiln: &KilnMedium, line: &mut dyn FnMut(&str, &str)) {
     if !kiln.build_id.is_empty() {
         line("kiln", &format!("made by kiln {}, build {}", kiln.kiln, kiln.build_id));
-        line(
-            "cluster",
-            &format!(
+        let cluster = match kiln.part {
+            Part::Seed => format!("{}, {} media", kiln.cluster, kiln.profile),
+            Part::Whole | Part::Public | Part::Beside => format!(
                 "{}, {} media, Kubernetes {}, {}",
                 kiln.cluster, kiln.profile, kiln.kubernetes, kiln.release
             ),
-        );
+        };
+        line("cluster", &cluster);
+        let secrets = match (kiln.part, &kiln.goes_with) {
+            (Part::Whole, _) => "on this medium: keep it as safe as a key".to_owned(),
+            (Part::Public, _) => "none: they are on the seed of this build".to_owned(),
+            (Part::Seed, with) => format!("this is the seed of {}", with.as_deref().unwrap_or("a medium")),
+            (Part::Beside, _) => "on this volume, which is for use beside the vendor's own medium".to_owned(),
+        };
+        line("secrets", &secrets);
     }
     for node in &kiln.nodes {
         let known = [("MAC", &node.mac), ("serial", &node.serial), ("UUID", &node.uuid)];

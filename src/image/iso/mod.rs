@@ -32,6 +32,8 @@ pub struct Remaster {
     pub label: VolumeLabel,
     /// Its boot menus.
     pub menu: MenuSpec,
+    /// Whether anybody may read it: it holds no secret.
+    pub public: bool,
     /// Whether an existing output may be replaced that kiln did not make.
     pub force: bool,
 }
@@ -70,6 +72,9 @@ pub fn remaster(req: &Remaster, files: Vec<MediumFile>, progress: &dyn Progress)
     if stamp(&base, &req.base)? != before {
         return Err(Error::input(format!("{} changed while it was read", req.base.display()))
             .hint("build again when nothing writes to it"));
+    }
+    if req.public {
+        staging.open_to_all()?;
     }
     staging.publish(&req.output, &done.sha256).context("writing the medium")?;
     Ok(done)

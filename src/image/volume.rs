@@ -1,20 +1,27 @@
-//! The payload's volume: ISO 9660 with Rock Ridge, labelled `cidata` in lower case, which is what every cloud-init finds (18.5
-//! takes `vfat` and `iso9660` only, and that label as it is). Not FAT, whose files end at 4 GiB and have no modes.
+//! A volume with a payload or a seed: ISO 9660 with Rock Ridge, which installers and cloud-init mount by its label. Not FAT, whose
+//! files end at 4 GiB and have no modes.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::format::iso9660::blank;
 use crate::format::iso9660::emit::Content;
 use crate::format::iso9660::plan::{NewFile, TreePlan, parts};
 use crate::format::iso9660::read::Iso;
 use crate::format::iso9660::tree::Extent;
 use crate::format::iso9660::{SECTOR, sectors};
-use crate::image::MediumFile;
 use crate::image::iso::descriptor;
+use crate::image::stream::Blobs;
+use crate::image::{Digests, MediumFile};
 
-/// Its label.
-pub const LABEL: &str = "cidata";
+/// Label of what cloud-init reads. In lower case every cloud-init finds it; 18.5 takes `vfat` and `iso9660` only, and that label as
+/// it is.
+pub const CIDATA: &str = "cidata";
+/// Label of what Anaconda reads: the kickstart of a machine that was given no other. It ignores disks of this label as targets.
+pub const OEMDRV: &str = "OEMDRV";
 /// The volume's length is a multiple of this.
 const UNIT: u64 = 64 << 10;
 /// Largest volume: its blocks are counted in 32 bits, and an MBR counts sectors in as many.
@@ -51,12 +58,12 @@ impl Content for Placed<'_> {
     }
 }
 
-/// Plans a volume with these files.
+/// Plans a volume of that label with these files.
 ///
 /// # Errors
 /// Of class input: two files of one path, or more than a volume holds.
-pub fn plan(files: &[MediumFile]) -> Result<Volume> {
-    let mut head = blank::volume(LABEL);
+pub fn plan(label: &str, files: &[MediumFile]) -> Result<Volume> {
+    let mut head = blank::volume(label);
     let empty = Iso::open(head.clone())?;
     let mut seen = BTreeSet::new();
     let (mut new, mut places) = (Vec::new(), Vec::new());
@@ -82,9 +89,35 @@ pub fn plan(files: &[MediumFile]) -> Result<Volume> {
         crate::format::bytes::put(&mut head, *at as usize, bytes);
     }
     let primary = &empty.volumes.primary;
-    let raw = descriptor(primary, &tree, LABEL, (len / SECTOR) as u32);
+    let raw = descriptor(primary, &tree, label, (len / SECTOR) as u32);
     crate::format::bytes::put(&mut head, primary.sector as usize * SECTOR as usize, &raw);
     segments.push((next * SECTOR, Source::Bytes(tree.bytes)));
     segments.push((0, Source::Bytes(head)));
     Ok(Volume { len, segments })
+}
+
+/// Writes a volume to byte `at` of a file, and tells up to which byte it is.
+pub fn write(
+    (file, path): (&File, &Path),
+    at: u64,
+    volume: Volume,
+    files: Vec<MediumFile>,
+    blobs: &mut Blobs<'_>,
+    mut upto: impl FnMut(u64),
+) -> Result<()> {
+    let mut files: Vec<Option<MediumFile>> = files.into_iter().map(Some).collect();
+    let mut digests = Digests::new();
+    for (offset, source) in volume.segments {
+        match source {
+            Source::Bytes(bytes) => {
+                file.write_all_at(&bytes, at + offset).at("writing", path)?;
+            }
+            Source::File(number) => {
+                if let Some(file) = files.get_mut(number).and_then(Option::take) {
+                    blobs.file(file, at + offset, &mut digests, &mut upto)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
