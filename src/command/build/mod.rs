@@ -267,6 +267,7 @@ fn signed(key: &SecretKey, output: &Path, signature: &Path, build_id: &str, repo
 
 /// Options that a format does not have are said, not passed over; the one node that a medium is for must be one of the role.
 fn check_node(args: &Args, loaded: &Loaded) -> Result<()> {
+    check_secrets(args)?;
     let disk = matches!(args.format, Format::Qcow2 | Format::Raw);
     let given = [
         (args.size.is_some(), "--size"),
