@@ -315,7 +315,7 @@ fn secrets_on_a_seed() {
     };
     let blank = "[[machine.disk]]\nsize = \"40G\"\nunchanged = true\n";
     let mut scenario = Scenario::new(dir.path(), "seed");
-    let keys = "firmware = \"uefi\"\nas = \"cd\"\nuntil = [\"checking the seed\", \"login:\"]\n";
+    let keys = "firmware = \"uefi\"\nas = \"cd\"\nuntil = [\"login:\"]\n";
     scenario.machine("with-its-seed", &medium, LB1, &format!("{keys}{DISK}{}", stick(&seed)));
     let refused = |text: &str| format!("firmware = \"bios\"\nexpect = \"refused\"\nuntil = [{text:?}]\n");
     let none = refused("this machine has no volume labelled OEMDRV");
