@@ -3,6 +3,7 @@
 # servers, the speed of downloads, installs of every role on every layout, network boots (root), longer fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+tests/setup.sh --heavy
 cargo test --release --locked --features heavy --test heavy -- --nocapture
 cargo test --release --locked --features heavy --test preflight
 make --no-print-directory components

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the packages that kiln's tests and demo need, and only those that are missing. Root, or sudo.
 # Debian 12 and 13 get all of it. EL9 gets what its repositories have: enough for `make build`, `make demo` and most tests; what
-# it cannot give is named at the end (docs/hosts.md).
+# it cannot give is named at the end (docs/hosts.md). With --heavy also what only `make test-all` needs (Debian).
 set -euo pipefail
 cache=${KILN_CACHE:-$HOME/.cache/kiln}
 # Another root for what is looked at or written by path; the tests of this script set it.
@@ -17,12 +17,14 @@ debian=(
   grub-efi-amd64-bin grub-efi-amd64-signed shim-signed                    # stand-in media: signed loaders
   squashfs-tools busybox-static createrepo-c kmod rpm                     # stand-in media: installer
   dnf dnf-plugins-core                                                    # oracles for repositories
-  qemu-system-x86 qemu-utils ovmf pxelinux dnsmasq-base                   # boots, from networks too
+  qemu-system-x86 qemu-utils ovmf                                         # boots
   mmdebstrap systemd-container iproute2 nftables tcpdump                  # lab
   nginx-light libnginx-mod-stream keepalived chrony firewalld systemd containerd etcd-server etcd-client # rendered configuration is read by them
   skopeo umoci docker.io docker-registry                                      # oracles for images, beside containerd
-  minisign chromium                                                       # oracles for signatures, and for the page of kiln serve
+  minisign                                                                # oracle for signatures
 )
+# What `make test-all` needs besides, with --heavy: loaders and a DHCP server for boots from the network, a browser for the page of kiln serve.
+heavy=(pxelinux dnsmasq-base chromium)
 # Debian 12 has the client of docker in docker.io, later releases do not.
 debian_after_12=(docker-cli)
 # What Debian packages need to be installed to build Kubernetes 1.20.2 for the demo lies in tests/components.
@@ -119,6 +121,7 @@ on_el9() {
     echo "setup: not to be had from EL9's repositories: ${without[*]}; tests that need them will fail, \`make build\` and \`make demo\` do not need them (remove $lacking to have dnf asked again)"
 }
 
+[ "${1-}" != --heavy ] || debian+=("${heavy[@]}")
 policy=$root/usr/sbin/policy-rc.d
 log=$(mktemp)
 if [ -e "$policy" ] || [ "$(id -u)" != 0 ]; then policy=$(mktemp); else trap 'rm -f "$policy" "$log"' EXIT; fi
