@@ -115,6 +115,7 @@ fn furnish(root: &Path) {
         "opt/kiln/bin/kiln",
         "sbin/modprobe",
         "usr/bin/dockerd",
+        "usr/bin/cri-dockerd",
         "bin/kill",
         "bin/sh",
         "usr/sbin/nginx",
