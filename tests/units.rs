@@ -149,10 +149,12 @@ fn every_directive_is_known_to_the_oldest_systemd() {
     }
 }
 
-/// What runs for long is confined as far as its work allows. Programs that mount, load modules or own devices are named here.
+/// What runs for long is confined as far as its work allows. Programs that mount, load modules, own devices or start CNI's
+/// plugins are named here.
 #[test]
 fn daemons_are_confined() {
-    let free = ["containerd.service", "docker.service", "kubelet.service", "10-kiln.conf"];
+    let free =
+        ["containerd.service", "cri-dockerd.service", "docker.service", "kubelet.service", "10-kiln.conf"];
     for (path, text) in units() {
         let name = path.file_name().unwrap().to_string_lossy().trim_end_matches(".j2").to_owned();
         let oneshot = has(&text, "Type").as_deref() == Some("oneshot");
