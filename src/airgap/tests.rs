@@ -33,43 +33,22 @@ struct Case {
     pod_network: PodNetwork,
 }
 
+const fn case(
+    kubernetes: &'static str,
+    release: &'static str,
+    runtime: Runtime,
+    pod_network: PodNetwork,
+) -> Case {
+    Case { kubernetes, release, runtime, pod_network }
+}
+
 const CASES: [Case; 6] = [
-    Case {
-        kubernetes: "1.20.2",
-        release: "centos-7",
-        runtime: Runtime::Docker,
-        pod_network: PodNetwork::Flannel,
-    },
-    Case {
-        kubernetes: "1.20.2",
-        release: "centos-stream-9",
-        runtime: Runtime::Containerd,
-        pod_network: PodNetwork::Flannel,
-    },
-    Case {
-        kubernetes: "1.20.2",
-        release: "centos-stream-9",
-        runtime: Runtime::Containerd,
-        pod_network: PodNetwork::Bridge,
-    },
-    Case {
-        kubernetes: "1.37.2",
-        release: "centos-stream-9",
-        runtime: Runtime::Containerd,
-        pod_network: PodNetwork::Flannel,
-    },
-    Case {
-        kubernetes: "1.37.2",
-        release: "centos-stream-10",
-        runtime: Runtime::Containerd,
-        pod_network: PodNetwork::Bridge,
-    },
-    Case {
-        kubernetes: "1.37.2",
-        release: "centos-stream-9",
-        runtime: Runtime::Docker,
-        pod_network: PodNetwork::Flannel,
-    },
+    case("1.20.2", "centos-7", Runtime::Docker, PodNetwork::Flannel),
+    case("1.20.2", "centos-stream-9", Runtime::Containerd, PodNetwork::Flannel),
+    case("1.20.2", "centos-stream-9", Runtime::Containerd, PodNetwork::Bridge),
+    case("1.37.2", "centos-stream-9", Runtime::Containerd, PodNetwork::Flannel),
+    case("1.37.2", "centos-stream-10", Runtime::Containerd, PodNetwork::Bridge),
+    case("1.37.2", "centos-stream-9", Runtime::Docker, PodNetwork::Flannel),
 ];
 
 impl Site {

@@ -111,7 +111,7 @@ fn ip(words: &str) -> Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Error::tool(format!("`ip {words}` failed: {}", said.trim()))
-        .hint("a bridge and a tap device are needed: the kernel's modules bridge and tun, and /dev/net/tun"))
+        .hint("a bridge and a tap device are needed: the kernel's modules bridge and tun, and /dev/net/tun open to you"))
 }
 
 /// Starts `kiln serve` on this process's own network. `dir` is made for its state and log.
@@ -120,13 +120,7 @@ pub fn serve(tree: &Path, list: &TreeList, way: Way, (dir, keep): (&Path, bool))
     if getuid().is_root() {
         // As root the server becomes the owner of the tree, and its state must be that user's.
         let owner = std::fs::metadata(tree).at("looking at", tree)?;
-        let owned = std::os::unix::fs::chown(dir, Some(owner.uid()), Some(owner.gid()));
-        // In a user namespace there is nobody to give it to.
-        owned
-            .or_else(
-                |error| if error.raw_os_error() == Some(nix::libc::EINVAL) { Ok(()) } else { Err(error) },
-            )
-            .at("changing the owner of", dir)?;
+        std::os::unix::fs::chown(dir, Some(owner.uid()), None).at("changing the owner of", dir)?;
     }
     let program = std::env::current_exe().at("finding", Path::new("this program"))?;
     let log = dir.join("serve.log");
