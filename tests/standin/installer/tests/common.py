@@ -30,6 +30,8 @@ NETWORK = """network --bootproto=static --ip=192.168.31.71 --netmask=255.255.255
 --device=52:54:00:00:31:71 --noipv6 --activate --onboot=yes
 network --hostname=k8s-master1
 """
+# What the seed answers for a medium that has no secrets.
+ACCESS = "rootpw --lock\n"
 REST = "cdrom\nlang en_US.UTF-8\nrootpw --lock\ntimezone Etc/UTC --utc\nreboot --eject\n"
 
 
