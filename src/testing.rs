@@ -230,7 +230,10 @@ pub(crate) fn pair(cluster: &Cluster, role: Role, authority: &str, salt: &str) -
 pub(crate) fn volume(files: Vec<MediumFile>) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("seed");
-    crate::image::seed::stage(&path, files, &crate::progress::Silent).unwrap().publish(&path).unwrap();
+    crate::image::seed::stage(&path, crate::image::volume::OEMDRV, files, &crate::progress::Silent)
+        .unwrap()
+        .publish(&path)
+        .unwrap();
     std::fs::read(path).unwrap()
 }
 

@@ -84,6 +84,18 @@ fn archive(disk: &Path, name: &str) -> Vec<u8> {
     payload(disk).read_path(&format!("/kiln/nodes/{name}.tar"), 64 << 20).unwrap().unwrap()
 }
 
+/// MiB that root has, by the last line that tells.
+fn root_mib(said: &str) -> u64 {
+    let line = said.lines().rev().find_map(|line| line.split_once("STANDIN root has "));
+    line.expect("it says how large root is").1.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Takes away what a boot left.
+fn done(disk: &Path) {
+    std::fs::remove_dir_all(disk.with_extension("")).unwrap();
+    std::fs::remove_file(disk).unwrap();
+}
+
 /// A machine becomes its node on this layout and firmware.
 fn adopted(layout: &str, firmware: &str) {
     let dir = tempfile::tempdir().unwrap();
@@ -94,13 +106,7 @@ fn adopted(layout: &str, firmware: &str) {
     let (said, disk) = boot(&project, &image, &words);
     assert!(said.contains("this machine is lb1 now"), "{said}");
     // Root has 2.5 GiB in the vendor's image, and grows up to the payload near the end of 8 GiB.
-    let root = said
-        .lines()
-        .rev()
-        .find_map(|line| line.split_once("STANDIN root has "))
-        .expect("it says how large root is")
-        .1;
-    let mib: u64 = root.split(' ').next().unwrap().parse().unwrap();
+    let mib = root_mib(&said);
     assert!(mib > 6000, "root has {mib} MiB");
     for name in ["lb1", "lb2"] {
         assert!(
@@ -110,8 +116,7 @@ fn adopted(layout: &str, firmware: &str) {
     }
     let check = Command::new("qemu-img").args(["check", "-f", "qcow2"]).arg(&disk).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
-    std::fs::remove_dir_all(disk.with_extension("")).unwrap();
-    std::fs::remove_file(disk).unwrap();
+    done(&disk);
 }
 
 #[test]
@@ -143,6 +148,64 @@ fn an_unknown_machine_is_left_as_it_is_and_says_so() {
     ];
     let (_, disk) = boot(&project, &image, &words);
     assert!(archive(&disk, "lb2").iter().any(|byte| *byte != 0), "nothing is wiped");
-    std::fs::remove_dir_all(disk.with_extension("")).unwrap();
-    std::fs::remove_file(disk).unwrap();
+    done(&disk);
+}
+
+#[test]
+fn an_image_without_secrets_takes_them_from_its_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (project, image) = built(dir.path(), "gpt", &["--secrets", "seed"]);
+    let seed = format!("file={},format=raw,ro,unchanged", image.with_extension("seed.iso").display());
+    let words = [
+        "--firmware",
+        "uefi",
+        "--mac",
+        LB1,
+        "--install",
+        "--disk",
+        &seed,
+        "--until",
+        "host lb1",
+        "--until",
+        "login:",
+    ];
+    let (said, disk) = boot(&project, &image, &words);
+    assert!(said.contains("this machine is lb1 now"), "{said}");
+    done(&disk);
+}
+
+/// The vendor's image as it is, on a larger disk, and all of kiln's on a volume beside it.
+#[test]
+fn a_vendors_own_image_becomes_a_node_beside_a_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(cloud("mbr"), dir.path().join("cloud.qcow2")).unwrap();
+    let change = |file: String| file.replace("[base]\n", "[base]\nimage = \"cloud.qcow2\"\n");
+    let project = Project::new(dir.path(), EL9, change).with_stand_ins();
+    let seed = project.build("lb", &["--format", "seed", "--payload", "--beside", "image"]);
+    let larger = dir.path().join("larger.qcow2");
+    std::fs::copy(cloud("mbr"), &larger).unwrap();
+    let grown = Command::new("qemu-img").args(["resize", "-q"]).arg(&larger).arg("8G").status().unwrap();
+    assert!(grown.success());
+    let disc = format!("file={},format=raw,ro,unchanged", seed.display());
+    let words = [
+        "--firmware",
+        "bios",
+        "--mac",
+        LB1,
+        "--install",
+        "--disk",
+        &disc,
+        "--until",
+        "host lb1",
+        "--until",
+        "login:",
+    ];
+    let (said, disk) = boot(&project, &larger, &words);
+    assert!(
+        said.contains("this machine is lb1 now") && said.contains("take it away from this machine"),
+        "{said}"
+    );
+    let mib = root_mib(&said);
+    assert!(mib > 7000, "root has {mib} MiB");
+    done(&disk);
 }

@@ -198,14 +198,39 @@ fn verdict(log: &Path) -> serde_json::Value {
     }
 }
 
+/// A GRUB that fetches by HTTP as well, as EL's does and Debian's signed one does not; it looks for its configuration as that one does.
+#[cfg(feature = "heavy")]
+fn http_grub(dir: &Path) -> Supplied {
+    let (early, grub) = (dir.join("early.cfg"), dir.join("grub.efi"));
+    let text =
+        "if [ -e $prefix/grub.cfg ]; then source $prefix/grub.cfg; else source $cmdpath/grub.cfg; fi\n";
+    std::fs::write(&early, text).unwrap();
+    let mut make = Command::new("grub-mkimage");
+    make.args(["-O", "x86_64-efi", "-p", "/grub", "-c"]).arg(early).arg("-o").arg(&grub);
+    make.args([
+        "normal",
+        "configfile",
+        "linux",
+        "linuxefi",
+        "echo",
+        "test",
+        "sleep",
+        "reboot",
+        "serial",
+        "terminal",
+    ]);
+    bases::run(make.args(["net", "efinet", "tftp", "http"]));
+    Supplied { grub: Some(grub), ..Supplied::default() }
+}
+
 /// The tree of the masters, on a stand-in's medium, with Debian's GRUB for the network, and what else is given.
 fn tree(dir: &Path, more: Supplied) -> PathBuf {
     let base = dir.join("el9.iso");
     let script = common::root().join("tests/standin/make.sh");
     let status = Command::new("bash").arg(script).arg("el9").arg(&base).status();
     assert!(status.expect("bash").success(), "the stand-in base could not be made: run `make setup`");
-    let grub = PathBuf::from("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
-    let supplied = Supplied { grub: Some(grub), ..more };
+    let signed = || PathBuf::from("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed");
+    let supplied = Supplied { grub: more.grub.clone().or_else(|| Some(signed())), ..more };
     let made = make::make_from(&base, "el9", Role::Master, dir, URL, supplied);
     made.unwrap_or_else(|error| panic!("{error}")).tree
 }
@@ -254,7 +279,7 @@ fn machines_boot_from_kiln_serve_alone() {
 #[cfg(feature = "heavy")]
 fn a_machine_boots_by_http_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let tree = tree(dir.path(), Supplied::default());
+    let tree = tree(dir.path(), http_grub(dir.path()));
     let net = Net::new();
     let (_serve, served) = serve(&net, &tree, Way::UefiHttp, "own");
     boots(&net, Way::UefiHttp, dir.path(), &served);
@@ -266,7 +291,7 @@ fn a_machine_boots_by_http_alone() {
 #[cfg(feature = "heavy")]
 fn machines_boot_beside_a_sites_own_dhcp_server() {
     let dir = tempfile::tempdir().unwrap();
-    let tree = tree(dir.path(), Supplied::default());
+    let tree = tree(dir.path(), http_grub(dir.path()));
     for way in [Way::Uefi, Way::BiosIpxe, Way::UefiHttp] {
         let net = Net::new();
         let (_site, _dnsmasq) = net.dnsmasq(dir.path(), &[]);
@@ -302,15 +327,27 @@ fn a_machine_boots_by_pxelinux() {
 #[cfg(feature = "heavy")]
 fn kiln_boots_a_tree() {
     let dir = tempfile::tempdir().unwrap();
-    let tree = tree(dir.path(), Supplied::default());
-    for (firmware, more) in
-        [("bios", &[][..]), ("uefi", &[]), ("uefi", &["--network-boot", "http"]), ("secure-boot", &[])]
-    {
+    let (signed, other) = (dir.path().join("signed"), dir.path().join("http"));
+    [&signed, &other].into_iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+    let (signed, by_http) = (tree(&signed, Supplied::default()), tree(&other, http_grub(&other)));
+    let http = &["--network-boot", "http"][..];
+    for (tree, firmware, more) in [
+        (&signed, "bios", &[][..]),
+        (&signed, "uefi", &[]),
+        (&signed, "secure-boot", &[]),
+        (&by_http, "uefi", http),
+    ] {
         let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
-        kiln.arg("boot").arg(&tree).args(["--firmware", firmware, "--memory", "2048", "--mac", MAC]);
+        kiln.arg("boot").arg(tree).args(["--firmware", firmware, "--memory", "2048", "--mac", MAC]);
         let out = kiln.args(["--expect-node", NODE]).args(more).output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
         println!("{firmware} {more:?}: {}", String::from_utf8_lossy(&out.stdout).trim());
         assert!(out.status.success(), "{firmware} {more:?}: {said}");
     }
+    // Debian's signed GRUB cannot go on by HTTP: that is said, and not found out at its prompt.
+    let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    kiln.arg("boot").arg(&signed).args(["--firmware", "uefi", "--mac", MAC]).args(http);
+    let out = kiln.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(2) && said.contains("cannot fetch by HTTP"), "{said}");
 }

@@ -61,7 +61,11 @@ fn tree(dir: &Path, url: &str) {
         subnet: "10.77.0.0/24".parse().unwrap(),
         gateway: None,
         dns: vec![],
-        loaders: LoaderFiles { bios: None, uefi: Some("shimx64.efi".into()), ipxe: "boot.ipxe".into() },
+        loaders: LoaderFiles {
+            ipxe: "boot.ipxe".into(),
+            uefi: Some("shimx64.efi".into()),
+            ..LoaderFiles::default()
+        },
         machines: (1..=NODES).map(machine).collect(),
         files,
     };

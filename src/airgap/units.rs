@@ -76,8 +76,10 @@ pub(super) fn enabled(medium: &Medium<'_>, sources: &[Source<'_>], findings: &mu
         }
     }
     for source in sources.iter().filter(|source| source.format == Format::Script) {
+        let mut written = BTreeSet::new();
         for line in source.logical_lines() {
-            for unit in enables(&line.text) {
+            written.extend(writes(&line.text).map(str::to_owned));
+            for unit in enables(&line.text).into_iter().filter(|unit| !written.contains(*unit)) {
                 judge(medium, unit, source.node, source.at(line.number), findings);
             }
         }
@@ -99,6 +101,14 @@ fn enables(text: &str) -> Vec<&str> {
         .filter(|word| !word.starts_with('-'))
         .filter(unit)
         .collect()
+}
+
+/// The unit that a line of a script writes: `cat > /etc/systemd/system/NAME`.
+fn writes(text: &str) -> Option<&str> {
+    let (_, to) = text.split_once('>')?;
+    let path = to.trim_start_matches('>').split_whitespace().next()?;
+    let (folder, unit) = path.trim_matches(['"', '\'']).rsplit_once('/')?;
+    FOLDERS.contains(&folder).then_some(unit)
 }
 
 fn judge(medium: &Medium<'_>, unit: &str, node: Option<&HostName>, asked: Asked, findings: &mut Findings) {
@@ -189,5 +199,19 @@ mod tests {
             assert!(!is_of_package(unknown, &packages), "{unknown}");
         }
         assert!(!is_of_package("kiln-agent.service", &["kiln-agent".to_owned()]));
+    }
+
+    #[test]
+    fn a_script_brings_the_units_that_it_writes() {
+        for (line, unit) in [
+            ("cat > /etc/systemd/system/a.service <<'END'", Some("a.service")),
+            ("printf x >> \"/usr/lib/systemd/system/b.timer\"", Some("b.timer")),
+            ("cat > /etc/a.service", None),
+            ("cat /etc/systemd/system/a.service", None),
+            ("echo >", None),
+            ("cat > /etc/systemd/system/a.service.d/x.conf", None),
+        ] {
+            assert_eq!(super::writes(line), unit, "{line}");
+        }
     }
 }

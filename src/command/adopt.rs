@@ -24,6 +24,8 @@ const MOUNT: &str = "/run/kiln-adopt";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest time for the set-up script: it may install packages.
 const SET_UP: Duration = Duration::from_secs(1800);
+/// How long the seed of an image without secrets is waited for. The next start waits again.
+const SEED_WAIT: Duration = Duration::from_secs(60);
 /// Label of the payload's volume, as cloud-init wants it.
 const VOLUME: &str = "LABEL=cidata";
 
@@ -48,7 +50,7 @@ impl Hands for Machine {
             let _ = run("umount", &[MOUNT])?;
         }
         Err(Error::input(format!("no volume of this machine is the payload {label}"))
-            .hint("the last partition of the disk image holds it; write the image again"))
+            .hint("the last partition of a disk image holds it, or the seed beside the vendor's image: attach it, or write the image again"))
     }
 
     fn unmount(&self, volume: &Volume) -> Result<()> {
@@ -64,7 +66,7 @@ impl Hands for Machine {
 
 /// Adopts the machine, and starts it anew as the node. An unknown machine is left alone, and says so on its console.
 pub fn run_adopt(args: &Args, report: &Report) -> Result<()> {
-    match adopt(Path::new("/"), &args.label, &Machine, report) {
+    match adopt(Path::new("/"), &args.label, SEED_WAIT, &Machine, report) {
         Ok(Outcome::Already) => {
             report.data("this machine is a node already\n");
             Ok(())

@@ -118,6 +118,7 @@ fn site(tree: &Tree, args: &Args) -> Site {
             tftp: args.tftp_port != 0,
             bios: list.loaders.bios.clone(),
             uefi: list.loaders.uefi.clone(),
+            uefi_http: list.loaders.uefi_http.clone(),
             url: list.url.to_string(),
             ipxe: list.loaders.ipxe.clone(),
         },
@@ -164,5 +165,10 @@ fn tell(service: &Service, site: &Site, args: &Args, report: &Report) {
                 "the tree has no boot loader for {what}; machines need iPXE there (docs/pxe.md)"
             ));
         }
+    }
+    if site.loaders.uefi.is_some() && site.loaders.uefi_http.is_none() {
+        report.note(
+            "      UEFI HTTP Boot is not offered: GRUB of this tree cannot fetch by HTTP (docs/pxe.md)",
+        );
     }
 }

@@ -20,12 +20,12 @@ pub struct Staged {
     pub sha256: Sha256,
 }
 
-/// Writes `files`, in that order, as a volume labelled for Anaconda beside `output`. Nobody but the owner may read it.
+/// Writes `files`, in that order, as a volume of that label beside `output`. Nobody but the owner may read it.
 ///
 /// # Errors
 /// Input: two files of one path. Io: writing failed, or there is no room.
-pub fn stage(output: &Path, files: Vec<MediumFile>, progress: &dyn Progress) -> Result<Staged> {
-    let volume = volume::plan(volume::OEMDRV, &files)?;
+pub fn stage(output: &Path, label: &str, files: Vec<MediumFile>, progress: &dyn Progress) -> Result<Staged> {
+    let volume = volume::plan(label, &files)?;
     let (staging, size) = (Staging::create(output)?, volume.len);
     staging.room(size)?;
     progress.step("writing the seed");

@@ -39,6 +39,9 @@ const INCLUDES: [&str; 2] = ["/tmp/kiln/disk.ks", "/tmp/kiln/network.ks"];
 /// What it makes besides of a seed: how root may log in.
 pub const ACCESS: &str = "access.ks";
 
+/// Where `kiln node adopt` keeps the answers, on a machine that started from a disk image.
+pub const ADOPTION: &str = "/var/lib/kiln/adopt";
+
 /// Where the installer mounts the medium, on all releases.
 const MEDIUM: &str = "/run/install/repo";
 /// Where `%pre` mounts a volume that the payload lies on beside the vendor's medium.
@@ -148,6 +151,8 @@ struct Data<'a> {
     hold: String,
     system: String,
     root_password: Option<&'a str>,
+    /// Where the line of root's password is, if it came with the seed.
+    access: Option<String>,
     kernel_args: String,
     packages: &'a [String],
     firewall: bool,
@@ -176,8 +181,9 @@ pub fn first_boot(
     plan: &RolePlan,
     label: &VolumeLabel,
     assets: &Assets,
+    spread: Spread,
 ) -> Result<payload::Texts> {
-    boot_files(&request(cluster, plan, label, Way::default()), &|name| assets.text(name))
+    boot_files(&request(cluster, plan, label, Way { network: None, spread }), &|name| assets.text(name))
 }
 
 /// The same, from what it is made of.
@@ -355,6 +361,7 @@ fn facts<'a>(request: &Request<'a>) -> Result<Data<'a>> {
         hold: String::new(),
         system: String::new(),
         root_password: password.map(PasswordHash::as_str),
+        access: (spread == Spread::Split).then(|| format!("{}/{ACCESS}", ADOPTION)),
         kernel_args: request.kernel_args.join(" "),
         packages: request.packages,
         firewall: request.packages.iter().any(|package| package == "firewalld"),

@@ -1,12 +1,14 @@
 //! `kiln node adopt`: makes a machine that started from a disk image the node that it is. cloud-init leads here at the first boot.
 //!
 //! Each step may be cut short by the power and is done again: the node's files are laid down while the machine would start nothing
-//! of it; then it is noted that they lie there; then the archives of all nodes are wiped from the payload's volume; then the
-//! machine is the node, and starts anew as it. A machine that is unknown is left as it is.
+//! of it; then it is noted that they lie there; then the archives of all nodes are wiped from the payload's volume, or what was
+//! kept of the seed is removed; then the machine is the node, and starts anew as it. A machine that is unknown is left as it is.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use serde::{Deserialize, Serialize};
@@ -16,21 +18,20 @@ use super::layer::Layer;
 use super::prepare::{NodeFile, node_file};
 use super::topic::replace;
 use super::verify::verify;
-use super::{netfiles, place};
+use super::{netfiles, place, seed};
 use crate::blob::Blob;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::iso9660::SECTOR;
 use crate::format::iso9660::read::Iso;
 use crate::format::read_at::Window;
-use crate::payload::manifest::Manifest;
+use crate::kickstart::{ACCESS, ADOPTION as PREPARED};
+use crate::payload::manifest::{Manifest, Spread};
 use crate::progress::Progress;
 use crate::tree::{Entry, NodePath, Tree};
 
 /// The machine is a node: nothing more is to be done.
 pub const ADOPTED: &str = "/var/lib/kiln/adopted";
-/// Folder of the answers, as `kiln node prepare` gives them in an installer.
-const PREPARED: &str = "/var/lib/kiln/adopt";
 /// Among them: the node's files lie on the disk.
 const PLACED: &str = "placed.json";
 /// What the machine starts.
@@ -75,11 +76,18 @@ struct Placed {
     build_id: Sha256,
 }
 
-/// Adopts the machine whose root is `root`: `/` but for tests. `label` is the medium's.
+/// Adopts the machine whose root is `root`: `/` but for tests. `label` is the medium's; the seed of one without secrets is waited for
+/// as long as `seed_wait`.
 ///
 /// # Errors
-/// Input: the machine is unknown, the payload is damaged, packages are missing; nothing was changed then.
-pub fn adopt(root: &Path, label: &str, hands: &dyn Hands, progress: &dyn Progress) -> Result<Outcome> {
+/// Input: the machine is unknown, the payload or its seed is damaged or missing, packages are missing; nothing was changed then.
+pub fn adopt(
+    root: &Path,
+    label: &str,
+    seed_wait: Duration,
+    hands: &dyn Hands,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
     let at = |path: &str| root.join(path.trim_start_matches('/'));
     if at(ADOPTED).exists() {
         return Ok(Outcome::Already);
@@ -90,7 +98,7 @@ pub fn adopt(root: &Path, label: &str, hands: &dyn Hands, progress: &dyn Progres
     let node = match placed {
         Some(placed) => placed.node,
         None => {
-            let node = lay_down(root, &manifest, &volume, hands, progress)?;
+            let node = lay_down(root, &manifest, &volume, seed_wait, (hands, progress))?;
             let note = Placed { node: node.clone(), build_id: manifest.build_id };
             let note = serde_json::to_string(&note)
                 .map_err(|error| Error::internal("writing a note").because(error))?;
@@ -99,8 +107,13 @@ pub fn adopt(root: &Path, label: &str, hands: &dyn Hands, progress: &dyn Progres
         }
     };
     hands.unmount(&volume)?;
-    progress.step("wiping the secrets of nodes from the payload");
-    wipe(&volume.device)?;
+    match manifest.spread {
+        Spread::Split => forget(&at(PREPARED))?,
+        Spread::Whole | Spread::Beside => {
+            progress.step("wiping the secrets of nodes from the payload");
+            wipe(&volume.device, manifest.spread, progress)?;
+        }
+    }
     // The target first: a machine that is noted as adopted starts what it is told to start.
     target(root, "/usr/lib/systemd/system/multi-user.target")?;
     replace(&at(ADOPTED), format!("{} {}\n", node.name, manifest.label).as_bytes(), 0o644)?;
@@ -113,8 +126,8 @@ fn lay_down(
     root: &Path,
     manifest: &Manifest,
     volume: &Volume,
-    hands: &dyn Hands,
-    progress: &dyn Progress,
+    seed_wait: Duration,
+    (hands, progress): (&dyn Hands, &dyn Progress),
 ) -> Result<NodeFile> {
     progress.step("finding out which node this is");
     let mut machine = Machine::look(root)?;
@@ -135,6 +148,10 @@ fn lay_down(
     let json =
         serde_json::to_vec(&node).map_err(|error| Error::internal("writing node.json").because(error))?;
     replace(&prepared.join("node.json"), &json, 0o600)?;
+    if manifest.spread == Spread::Split {
+        forget(&prepared)?;
+        seed::fetch(root, manifest, &node, &prepared, seed_wait, progress)?;
+    }
     target(root, "kiln-adopt.target")?;
     let options =
         place::Options { media: &volume.mounted, from: None, prepared: &prepared, target: root, root };
@@ -167,7 +184,7 @@ fn target(root: &Path, to: &str) -> Result<()> {
     let link = root.join(DEFAULT_TARGET.trim_start_matches('/'));
     let passing = link.with_extension("kiln");
     match fs::remove_file(&passing) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(Error::io("removing", &passing, error));
         }
         _ => {}
@@ -178,9 +195,29 @@ fn target(root: &Path, to: &str) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).at("flushing", folder)
 }
 
-/// Overwrites the archives of nodes and pools on the volume with zeros, and has the disk forget them where it can.
-fn wipe(device: &Path) -> Result<()> {
-    let file = File::options().read(true).write(true).open(device).at("opening the payload", device)?;
+/// Removes what was kept of the seed: what the node gets of it is in its place, and nothing else of it is for this machine.
+fn forget(prepared: &Path) -> Result<()> {
+    seed::clear(prepared)?;
+    let access = prepared.join(ACCESS);
+    match fs::remove_file(&access) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("removing", &access, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Overwrites the archives of nodes and pools on the volume with zeros, and has the disk forget them where it can. A volume beside
+/// the vendor's image may be one that cannot be written to: that is said.
+fn wipe(device: &Path, spread: Spread, progress: &dyn Progress) -> Result<()> {
+    let file = match File::options().read(true).write(true).open(device) {
+        Err(error)
+            if spread == Spread::Beside
+                && matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
+        {
+            progress.step("the seed cannot be written to, and has the secrets of all nodes: take it away from this machine");
+            return Ok(());
+        }
+        opened => opened.at("opening the payload", device)?,
+    };
     let len = seek(&file, SeekFrom::End(0)).map_err(|error| Error::io("looking at", device, error.into()))?;
     let iso = Iso::open(Window::new(&file, 0, len))?;
     let zeros = vec![0; STEP as usize];

@@ -5,7 +5,7 @@ use super::*;
 use crate::cluster::types::Role;
 use crate::image::disk::volume_of;
 use crate::progress::Silent;
-use crate::testing::{Fake, cluster, payload, stub_elf};
+use crate::testing::{Fake, cluster, halves, payload, stub_elf, volume};
 
 /// A machine whose payload is a folder and, for wiping, a file.
 struct Bench {
@@ -18,6 +18,21 @@ struct Bench {
 
 impl Bench {
     fn new(role: Role, mac: &str) -> Self {
+        Self::with(mac, |program| payload(&cluster(), role, program).unwrap().files)
+    }
+
+    /// An image of masters without secrets, and its seed.
+    fn split(mac: &str) -> (Self, Vec<u8>) {
+        let mut seed = Vec::new();
+        let bench = Self::with(mac, |program| {
+            let (payload, closed) = halves(&cluster(), Role::Master, "authority", "SALT", program);
+            seed = volume(closed);
+            payload.files
+        });
+        (bench, seed)
+    }
+
+    fn with(mac: &str, files: impl FnOnce(&Path) -> Vec<crate::image::MediumFile>) -> Self {
         let (fake, media) = (Fake::new(), tempfile::tempdir().unwrap());
         let me = fake.root().metadata().unwrap();
         fake.put("etc/passwd", &format!("root:x:{}:{}:root:/root:/bin/bash\n", me.uid(), me.gid()));
@@ -26,8 +41,7 @@ impl Bench {
         fake.nic("ens3", mac, true);
         let program = media.path().join("program");
         std::fs::write(&program, stub_elf()).unwrap();
-        let files = |()| payload(&cluster(), role, &program).unwrap().files;
-        volume_of(files(()), &media.path().join("volume")).unwrap();
+        volume_of(files(&program), &media.path().join("volume")).unwrap();
         let tree = media.path().join("tree");
         let iso = Iso::open(File::open(media.path().join("volume")).unwrap()).unwrap();
         for (path, id) in iso.tree.walk() {
@@ -50,7 +64,7 @@ impl Bench {
 
     fn adopt(&self) -> Result<Outcome> {
         self.steps.borrow_mut().clear();
-        adopt(self.fake.root(), "any", self, &Silent)
+        adopt(self.fake.root(), "any", Duration::ZERO, self, &Silent)
     }
 
     fn read(&self, path: &str) -> String {
@@ -140,6 +154,56 @@ fn a_power_cut_at_any_step_is_made_good() {
     fs::remove_dir_all(bench.media.path().join("tree/kiln/nodes")).unwrap();
     assert!(matches!(bench.adopt().unwrap(), Outcome::Adopted(_)));
     assert_eq!(*bench.steps.borrow(), ["mount", "unmount"]);
+}
+
+#[test]
+fn a_machine_gets_its_secrets_from_the_seed_of_its_image() {
+    let (bench, seed) = Bench::split("52:54:00:00:31:74");
+    assert!(!bench.holds("SALT"), "the image is public");
+    bench.fake.disk("sdb", 16, 64).on_disk("sdb", &seed);
+    // The power goes when all lies there: the seed is not needed again for what is done.
+    *bench.cut.borrow_mut() = Some("system");
+    assert!(bench.adopt().is_err());
+    let kept = "var/lib/kiln/adopt/seed/kiln/secrets";
+    assert!(bench.fake.root().join(kept).join("nodes/k8s-master2.tar").exists());
+    assert!(!bench.fake.root().join(kept).join("nodes/k8s-master1.tar").exists());
+    assert_eq!(bench.read("var/lib/kiln/adopt/access.ks"), "rootpw --lock\n");
+    *bench.cut.borrow_mut() = None;
+    assert!(matches!(bench.adopt().unwrap(), Outcome::Adopted(node) if node.name == "k8s-master2"));
+    assert_eq!(bench.read("opt/kubernetes/ssl/own-key.pem"), "key of k8s-master2: SALT\n");
+    assert_eq!(bench.read("etc/kiln-own"), "k8s-master2\n");
+    // What was kept of it has gone.
+    for path in ["var/lib/kiln/adopt/seed", "var/lib/kiln/adopt/access.ks"] {
+        assert!(!bench.fake.root().join(path).exists(), "{path}");
+    }
+    assert_eq!(bench.target(), "/usr/lib/systemd/system/multi-user.target");
+}
+
+#[test]
+fn without_its_seed_an_image_makes_no_node() {
+    let (bench, _) = Bench::split("52:54:00:00:31:74");
+    let (_, seed) = Bench::split("52:54:00:00:31:74");
+    let mut damaged = seed.clone();
+    let at = damaged.windows(4).position(|part| part == b"SALT").unwrap();
+    damaged[at] = b'X';
+    for (seed, why) in [(&b"nothing"[..], "no volume labelled OEMDRV"), (&damaged, "not as it was made")] {
+        bench.fake.disk("sdb", 16, 64).on_disk("sdb", seed);
+        let error = bench.adopt().unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert_eq!((bench.target().as_str(), bench.read("etc/hostname").as_str()), ("", ""));
+    }
+    bench.fake.on_disk("sdb", &seed);
+    assert!(matches!(bench.adopt().unwrap(), Outcome::Adopted(_)));
+}
+
+/// A seed beside the vendor's image may be a disc: it cannot be wiped, and the machine becomes its node all the same.
+#[test]
+fn a_seed_that_cannot_be_written_to_is_left() {
+    // Nobody may write to it, not even root.
+    let device = Path::new("/sys/kernel/notes");
+    wipe(device, Spread::Beside, &Silent).unwrap();
+    let error = wipe(device, Spread::Whole, &Silent).unwrap_err();
+    assert!(error.to_string().contains("opening the payload"), "{error}");
 }
 
 #[test]

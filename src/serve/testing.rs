@@ -49,7 +49,11 @@ pub(crate) fn tree(dir: &Path, url: &str) -> TreeList {
         subnet: "10.77.0.0/24".parse().unwrap(),
         gateway: None,
         dns: vec![],
-        loaders: LoaderFiles { bios: None, uefi: Some("shimx64.efi".into()), ipxe: "boot.ipxe".into() },
+        loaders: LoaderFiles {
+            ipxe: "boot.ipxe".into(),
+            uefi: Some("shimx64.efi".into()),
+            ..LoaderFiles::default()
+        },
         machines: vec![machine("a", 71, &[1, 2], None), machine("b", 72, &[3], Some("u-b"))],
         files,
     };

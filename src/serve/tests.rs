@@ -252,6 +252,7 @@ fn reports_are_taken_from_nodes_and_shown() {
             tftp: true,
             bios: None,
             uefi: Some("shimx64.efi".into()),
+            uefi_http: None,
             url: "http://10.77.0.1/".into(),
             ipxe: "boot.ipxe".into(),
         },

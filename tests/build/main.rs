@@ -14,6 +14,7 @@ mod images;
 
 mod airgap;
 mod cut;
+mod disk;
 mod medium;
 mod output;
 mod packages;

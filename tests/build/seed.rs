@@ -20,7 +20,7 @@ fn hash() -> String {
     format!("$6$saltsaltsalt${}", "h".repeat(86))
 }
 
-fn with_password(project: &Project) {
+pub fn with_password(project: &Project) {
     project.edit("[console]", &format!("[access]\nroot_password_hash = \"{}\"\n\n[console]", hash()));
 }
 
@@ -31,7 +31,7 @@ fn pair(project: &Project, profile: &str) -> (PathBuf, PathBuf) {
 
 /// Every secret of a project by its name, as parts of it that cannot be anything else: lines of keys, what base64 makes of PEM in
 /// kubeconfigs (in each of its three phases), tokens, and the tokens derived from them, out of `seed`.
-fn needles(project: &Project, seed: &[u8]) -> BTreeMap<Vec<u8>, String> {
+pub fn needles(project: &Project, seed: &[u8]) -> BTreeMap<Vec<u8>, String> {
     let mut found = BTreeMap::new();
     let pki = project.dir.join("pki");
     for path in snapshot(&pki).into_keys().filter(|path| path.is_file()) {
@@ -73,7 +73,7 @@ fn needles(project: &Project, seed: &[u8]) -> BTreeMap<Vec<u8>, String> {
 }
 
 /// Names of what of `needles` lies anywhere in a file: every byte of it is looked at, in files, between them and in the slack.
-fn held(path: &Path, needles: &BTreeMap<Vec<u8>, String>) -> BTreeSet<String> {
+pub fn held(path: &Path, needles: &BTreeMap<Vec<u8>, String>) -> BTreeSet<String> {
     let bytes = std::fs::read(path).unwrap();
     let mut starts: BTreeMap<[u8; 4], Vec<(&[u8], &String)>> = BTreeMap::new();
     for (needle, name) in needles {
@@ -95,7 +95,7 @@ fn held(path: &Path, needles: &BTreeMap<Vec<u8>, String>) -> BTreeSet<String> {
     found
 }
 
-fn mode(path: &Path) -> u32 {
+pub fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o7777
 }
 
@@ -250,12 +250,10 @@ fn what_cannot_be_spread_is_refused() {
     let project = Project::new();
     let build = |args: &'static [&'static str]| [&["--profile", "lb"], args].concat();
     refused(&project, &build(&["--payload"]), 2, &["--payload is for seeds"]);
-    refused(
-        &project,
-        &build(&["--format", "qcow2", "--secrets", "seed"]),
-        2,
-        &["a disk image", "it has no seed"],
-    );
+    refused(&project, &build(&["--beside", "image"]), 2, &["--beside is for seeds"]);
+    let image = build(&["--format", "seed", "--beside", "image"]);
+    refused(&project, &image, 2, &["names no cloud image"]);
+    refused(&project, &build(&["--format", "seed", "--node", "lb1"]), 2, &["--node is for disk images"]);
     let both = build(&["--format", "seed", "--payload", "--secrets", "seed"]);
     refused(&project, &both, 2, &["one volume for all"]);
     // A file of the user's at the place of the seed is not replaced, and nothing is built then.

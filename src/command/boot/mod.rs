@@ -134,6 +134,14 @@ fn network(args: &Args, tree: &Path, work: &Path, report: &Report) -> Result<()>
         return Err(Error::input("a machine that boots from the network is known by its address")
             .hint(format!("give --mac of a machine of this tree: {}", names.join(", "))));
     }
+    if args.network_boot == boot::served::Way::Http && list.loaders.uefi_http.is_none() {
+        return Err(Error::input(
+            "GRUB of this tree cannot fetch by HTTP, so UEFI HTTP Boot would stop at its prompt",
+        )
+        .hint(
+            "leave --network-boot out, or build the tree with a GRUB that can (--netboot-grub), at port 80",
+        ));
+    }
     boot::served::check_owner(tree)?;
     boot::served::isolate(&list)?;
     let dir = work.with_extension("net");

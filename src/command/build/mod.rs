@@ -1,5 +1,6 @@
 //! `kiln build`: one role of a cluster into a medium. The one place where clock, PKI, lock, plan and writer meet.
 
+mod args;
 mod assemble;
 mod disk;
 mod iso;
@@ -9,12 +10,13 @@ mod vendor;
 
 use std::path::{Path, PathBuf};
 
+pub use args::{Args, Beside, Compress, Format, Secrets};
 use serde_json::json;
 
 use crate::assets::Assets;
 use crate::cluster::Loaded;
-use crate::cluster::types::{HostName, Role};
-use crate::command::{ClusterArg, key};
+use crate::cluster::types::Role;
+use crate::command::key;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::fetch::lock::Lock;
@@ -25,122 +27,6 @@ use crate::plan::{self, RolePlan};
 use crate::progress::Progress;
 use crate::report::{Report, human_size};
 use crate::sign::{self, SecretKey};
-
-/// What a medium is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// The vendor's install ISO, with a kickstart: for machines, and whatever boots a CD or a USB stick
-    Iso,
-    /// A disk image for QEMU, KVM, Proxmox and OpenStack, from the vendor's cloud image
-    // Hidden, as are its options, until `tests/boot_disk.rs` has been seen to pass.
-    #[value(hide = true)]
-    Qcow2,
-    /// The same, byte for byte, with holes
-    #[value(hide = true)]
-    Raw,
-    /// A folder that machines install themselves from over the network
-    Pxe,
-    /// The seed alone: secrets for a medium that was built with --secrets seed
-    Seed,
-}
-
-/// Where secrets go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Secrets {
-    /// On the medium, which is then to be kept as a key is
-    Medium,
-    /// On a seed of their own, FILE.seed.iso; the medium has none
-    Seed,
-}
-
-/// How a qcow2 is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Compress {
-    /// Read by every QEMU
-    Zlib,
-    /// Quicker; read by QEMU 5.1 and later
-    Zstd,
-}
-
-impl Format {
-    /// Ending of a file of this kind.
-    fn ending(self, payload: bool) -> &'static str {
-        match self {
-            Format::Iso => "iso",
-            Format::Qcow2 => "qcow2",
-            Format::Raw => "raw",
-            Format::Pxe => "pxe",
-            Format::Seed if payload => "oemdrv.iso",
-            Format::Seed => seed::ENDING,
-        }
-    }
-}
-
-/// Arguments of `kiln build`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  kiln build --profile master
-  kiln build -C prod/cluster.toml --profile worker --output /srv/worker.iso
-  kiln build --profile master --reinstall k8s-master2
-  kiln build --profile lb --sign ops.key
-  kiln build --profile master --secrets seed
-  kiln build --profile master --format seed --payload
-  kiln build --profile worker --format pxe --url http://10.0.0.5/")]
-pub struct Args {
-    /// Role to build a medium for
-    #[arg(long, short, value_enum)]
-    pub profile: Role,
-    /// What to write
-    #[arg(long, value_enum, default_value = "iso")]
-    pub format: Format,
-    /// Which cluster
-    #[command(flatten)]
-    pub cluster: ClusterArg,
-    /// File or folder to write; out/CLUSTER-PROFILE.FORMAT if not given
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Where the secrets go: keys, tokens, root's password hash
-    #[arg(long, value_enum, default_value = "medium")]
-    pub secrets: Secrets,
-    /// For --format seed: with the kickstart and the whole payload, for use beside
-    /// the vendor's own ISO
-    #[arg(long)]
-    pub payload: bool,
-    /// Size of the disk of an image, 40G; the payload lies at its end, and root grows up to it [default: enough for a node]
-    #[arg(long, hide = true, value_name = "SIZE", value_parser = crate::boot::disk::size)]
-    pub size: Option<u64>,
-    /// Compress all of a qcow2; without it the vendor's part stays as it is
-    #[arg(long, hide = true, value_enum)]
-    pub compress: Option<Compress>,
-    /// Make an image for one node, whatever machine it is put into
-    #[arg(long, hide = true, value_name = "NODE", conflicts_with = "reinstall")]
-    pub node: Option<HostName>,
-    /// Build a medium for one node that may wipe that node's disks, and is for no other
-    #[arg(long, value_name = "NODE")]
-    pub reinstall: Option<HostName>,
-    /// Statically linked kiln to put on the medium; this program if not given
-    #[arg(long, value_name = "FILE")]
-    pub kiln: Option<PathBuf>,
-    /// Sign the medium with this secret key; OUTPUT.minisig is the signature
-    #[arg(long, value_name = "KEYFILE")]
-    pub sign: Option<PathBuf>,
-    /// Replace an output even if kiln did not make it
-    #[arg(long)]
-    pub force: bool,
-    /// Print the result as JSON on standard output
-    #[arg(long)]
-    pub json: bool,
-    /// What only PXE trees need
-    #[command(flatten)]
-    pub pxe: pxe::Options,
-}
-
-impl Args {
-    /// The one node that the medium is for, if it is not for all of the profile.
-    fn only(&self) -> Option<&HostName> {
-        self.reinstall.as_ref().or(self.node.as_ref())
-    }
-}
 
 /// What all formats start from.
 struct Build<'a> {
@@ -182,7 +68,7 @@ struct Made {
 /// Builds the medium and says what was built.
 pub fn run(args: &Args, report: &Report) -> Result<()> {
     let loaded = args.cluster.load(report)?;
-    check_node(args, &loaded)?;
+    args::check_node(args, &loaded)?;
     report.step("planning");
     let assets = Assets::new(Some(&loaded.dir))?;
     let lock = Lock::load(&loaded.dir.join("kiln.lock"))?;
@@ -265,52 +151,6 @@ fn signed(key: &SecretKey, output: &Path, signature: &Path, build_id: &str, repo
     Ok(())
 }
 
-/// Options that a format does not have are said, not passed over; the one node that a medium is for must be one of the role.
-fn check_node(args: &Args, loaded: &Loaded) -> Result<()> {
-    check_secrets(args)?;
-    let disk = matches!(args.format, Format::Qcow2 | Format::Raw);
-    let given = [
-        (args.size.is_some(), "--size"),
-        (args.compress.is_some(), "--compress"),
-        (args.node.is_some(), "--node"),
-    ];
-    if let Some((_, option)) = given.iter().find(|(given, _)| *given && !disk) {
-        return Err(Error::input(format!("{option} is for disk images")).hint("add --format qcow2 or raw"));
-    }
-    if args.format == Format::Raw && args.compress.is_some() {
-        return Err(
-            Error::input("a raw image is not compressed").hint("leave --compress out, or use --format qcow2")
-        );
-    }
-    let Some(name) = args.only() else { return Ok(()) };
-    match loaded.cluster.nodes.get(name) {
-        Some(node) if node.role == args.profile => Ok(()),
-        Some(node) => Err(Error::input(format!("{name} is of profile {}, not {}", node.role, args.profile))
-            .hint(format!("kiln build --profile {} --reinstall {name}", node.role))),
-        None => Err(Error::input(format!("cluster {} has no node {name}", loaded.cluster.name))
-            .hint("members of a worker pool are reinstalled by typing their name at the console")),
-    }
-}
-
-/// Refuses what cannot be spread over volumes as it was asked for.
-fn check_secrets(args: &Args) -> Result<()> {
-    let split = args.secrets == Secrets::Seed;
-    match args.format {
-        Format::Qcow2 | Format::Raw if split => Err(Error::input(
-            "a disk image has its secrets on its own partition, from which its first boot wipes them; it has no seed",
-        )
-        .hint("leave --secrets out and keep the image safe, or build an ISO with --secrets seed")),
-        Format::Seed if split && args.payload => Err(Error::input(
-            "a seed with the payload is one volume for all, secrets as well",
-        )
-        .hint("leave --secrets out, or build an ISO with --secrets seed")),
-        Format::Iso | Format::Qcow2 | Format::Raw | Format::Pxe if args.payload => {
-            Err(Error::input("--payload is for seeds: every other medium has it").hint("add --format seed"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Where the medium goes.
 fn output_path(args: &Args, loaded: &Loaded) -> PathBuf {
     let what = match (&args.reinstall, &args.node) {
@@ -322,7 +162,7 @@ fn output_path(args: &Args, loaded: &Loaded) -> PathBuf {
         loaded.dir.join("out").join(format!(
             "{}-{what}.{}",
             loaded.cluster.name,
-            args.format.ending(args.payload)
+            args.format.ending(args.payload.then_some(args.beside))
         ))
     };
     args.output.clone().unwrap_or_else(usual)
@@ -371,6 +211,9 @@ fn tell(args: &Args, report: &Report, output: &Path, made: &Made) {
         return;
     }
     let what = match args.format {
+        Format::Seed if args.payload && args.beside == Beside::Image => {
+            format!("{}, for use beside the vendor's own image", made.label)
+        }
         Format::Seed if args.payload => format!("{}, for use beside the vendor's own ISO", made.label),
         Format::Seed => format!("the seed of {}", made.label),
         Format::Iso | Format::Qcow2 | Format::Raw | Format::Pxe => format!("label {}", made.label),

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::assemble::{Assembled, More, assemble};
 use super::vendor::Vendor;
-use super::{Build, Format, Made, make_folder};
+use super::{Beside, Build, Format, Made, disk, make_folder};
 use crate::digest::Sha256;
 use crate::error::Result;
 use crate::image;
 use crate::image::MediumFile;
 use crate::image::seed::{self, Staged};
+use crate::image::volume::{CIDATA, OEMDRV};
 use crate::kickstart::{self, Way};
 use crate::payload;
 use crate::payload::manifest::Spread;
@@ -28,27 +29,53 @@ pub struct MadeSeed {
     pub sha256: Sha256,
 }
 
+/// What was found out about the vendor's medium that the seed goes with.
+pub enum Ready {
+    /// An install ISO.
+    Iso(Vendor),
+    /// A cloud image.
+    Image(disk::Ready),
+}
+
 /// Looks at the base, its packages and the output: refuses all that can be refused before keys are made.
-pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Vendor> {
-    let vendor = Vendor::look(build, report)?;
-    image::check_output(&vendor.iso, output, build.args.force)?;
-    Ok(vendor)
+pub fn check(build: &Build<'_>, output: &Path, report: &Report) -> Result<Ready> {
+    let ready = match build.args.beside {
+        Beside::Iso => Ready::Iso(Vendor::look(build, report)?),
+        Beside::Image => Ready::Image(disk::look(build, report)?),
+    };
+    let base = match &ready {
+        Ready::Iso(vendor) => &vendor.iso,
+        Ready::Image(image) => &image.image,
+    };
+    image::check_output(base, output, build.args.force)?;
+    Ok(ready)
 }
 
 /// Writes the seed alone: secrets, or with `--payload` all that a machine needs beside the vendor's own medium.
-pub fn make(build: &Build<'_>, vendor: Vendor, output: &Path, report: &Report) -> Result<Made> {
+pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> Result<Made> {
     let Build { loaded, assets, plan, .. } = build;
-    let Vendor { iso: _, fingerprint, added, packages } = vendor;
-    let way = Way { spread: build.spread(), ..Way::default() };
-    let boot = |label: &_| {
-        let text = kickstart::render_for(&loaded.cluster, plan, label, assets, way)?;
-        Ok(vec![(payload::KICKSTART, text)])
+    let (cluster, spread, beside) = (&loaded.cluster, build.spread(), build.args.beside);
+    let (fingerprint, added, packages) = match ready {
+        Ready::Iso(Vendor { iso: _, fingerprint, added, packages })
+        | Ready::Image(disk::Ready { image: _, fingerprint, added, packages }) => {
+            (fingerprint, added, packages)
+        }
     };
+    let boot = |label: &_| match beside {
+        Beside::Image => kickstart::first_boot(cluster, plan, label, assets, spread),
+        Beside::Iso => {
+            let way = Way { spread, ..Way::default() };
+            Ok(vec![(payload::KICKSTART, kickstart::render_for(cluster, plan, label, assets, way)?)])
+        }
+    };
+    // cloud-init looks for its label; every seed without the payload is looked for by kiln, by one label.
+    let volume = if spread == Spread::Beside && beside == Beside::Image { CIDATA } else { OEMDRV };
     let more = More { base: fingerprint, boot: &boot, added, packages };
     let Assembled { payload, seed } = assemble(build, more, report)?;
     make_folder(build)?;
     let (build_id, label) = (payload.build_id, payload.label);
-    let (size, sha256) = seed::stage(output, seed.unwrap_or(payload.files), report)?.publish(output)?;
+    let (size, sha256) =
+        seed::stage(output, volume, seed.unwrap_or(payload.files), report)?.publish(output)?;
     Ok(Made { build_id, label, size, sha256, reflinked: false, seed: None })
 }
 
@@ -58,7 +85,7 @@ pub fn beside(build: &Build<'_>, output: &Path) -> Option<PathBuf> {
         return None;
     }
     let name = output.file_name()?.to_str()?;
-    let ending = format!(".{}", build.args.format.ending(false));
+    let ending = format!(".{}", build.args.format.ending(None));
     let stem = name.strip_suffix(&ending).filter(|stem| !stem.is_empty()).unwrap_or(name);
     Some(output.with_file_name(format!("{stem}.{ENDING}")))
 }
@@ -79,7 +106,7 @@ pub fn stage(
     report: &Report,
 ) -> Result<Option<(PathBuf, Staged)>> {
     let Some((path, files)) = beside(build, output).zip(files) else { return Ok(None) };
-    let staged = seed::stage(&path, files, report)?;
+    let staged = seed::stage(&path, OEMDRV, files, report)?;
     Ok(Some((path, staged)))
 }
 

@@ -14,9 +14,8 @@ use crate::format::qcow2::Compression;
 use crate::image::staging::{Staging, no_room};
 use crate::image::{MediumFile, check_output, volume};
 use crate::progress::Progress;
-use source::Source;
-pub use source::{form, made_by_kiln};
-use table::Disk;
+pub use source::{Source, form, made_by_kiln};
+pub use table::{Disk, Part, SECTOR};
 
 /// Room that a disk has for the node besides image and payload, where no size is given.
 const ROOM: u64 = 10 << 30;
@@ -45,6 +44,8 @@ pub struct Request {
     pub size: Option<u64>,
     /// Digest of what the image carries: the new partition's identifier comes from it.
     pub build_id: Sha256,
+    /// Whether it holds no secret, and all may read it.
+    pub public: bool,
     /// Whether an existing output may be replaced that kiln did not make.
     pub force: bool,
 }
@@ -92,13 +93,17 @@ pub fn plan_of(source: &impl crate::format::read_at::ReadAt) -> Result<Vec<(u64,
     Ok(layout.writes.iter().map(|(at, bytes)| (*at, bytes.len())).collect())
 }
 
-fn open(path: &Path) -> Result<(Source, Disk)> {
+/// Opens a disk image and reads its tables.
+///
+/// # Errors
+/// Of class input: it is no disk whose tables can be used.
+pub fn open(path: &Path) -> Result<(Source, Disk)> {
     let read = || {
         let source = Source::open(path)?;
         let disk = Disk::read(&source)?;
         Ok((source, disk))
     };
-    read().map_err(|error: Error| error.context(format!("cloud image {}", path.display())))
+    read().map_err(|error: Error| error.context(format!("disk image {}", path.display())))
 }
 
 /// Writes the image, with `files` in its payload in that order.
@@ -123,6 +128,9 @@ pub fn make(request: &Request, files: Vec<MediumFile>, progress: &dyn Progress) 
     if stamp(image)? != before {
         return Err(Error::input(format!("{} changed while it was read", image.display()))
             .hint("build again when nothing writes to it"));
+    }
+    if request.public {
+        staging.open_to_all()?;
     }
     staging.publish(output, &made.sha256).context("writing the image")?;
     Ok(Built { disk: size, ..made })

@@ -40,6 +40,21 @@ impl Source {
         Self::of(Arc::new(file))
     }
 
+    /// The payload's volume, if the disk carries one of kiln's: its last partition.
+    pub fn payload(&self, disk: &Disk) -> Option<Window<&Self>> {
+        let part = disk.parts.last()?;
+        let volume = || Window::new(self, part.first * SECTOR, (part.last - part.first + 1) * SECTOR);
+        Iso::open(volume()).is_ok_and(|iso| iso.tree.find(MANIFEST).is_some()).then(volume)
+    }
+
+    /// How the file is packed.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Source::Raw(_) => "raw",
+            Source::Qcow2(_) => "qcow2",
+        }
+    }
+
     /// Reads an open file as a disk.
     pub fn of(file: Arc<File>) -> Result<Self> {
         match is_qcow2(&*file) {
@@ -78,10 +93,7 @@ pub fn form(path: &Path) -> Option<Form> {
 /// Whether a file is a disk that carries a payload of kiln's; false for whatever cannot be read as one.
 pub fn made_by_kiln(path: &Path) -> bool {
     let Ok(source) = Source::open(path) else { return false };
-    let Ok(disk) = Disk::read(&source) else { return false };
-    let Some(part) = disk.parts.last() else { return false };
-    let volume = Window::new(&source, part.first * SECTOR, (part.last - part.first + 1) * SECTOR);
-    Iso::open(volume).is_ok_and(|iso| iso.tree.find(MANIFEST).is_some())
+    Disk::read(&source).is_ok_and(|disk| source.payload(&disk).is_some())
 }
 
 impl ReadAt for Source {

@@ -37,7 +37,15 @@ fn vendor(dir: &Path) -> PathBuf {
 
 fn request(image: &Path, output: PathBuf, form: Form) -> Request {
     let build_id = Sha256::of(b"build");
-    Request { image: image.to_owned(), output, form, size: Some(400 * MIB), build_id, force: false }
+    Request {
+        image: image.to_owned(),
+        output,
+        form,
+        size: Some(400 * MIB),
+        build_id,
+        public: false,
+        force: false,
+    }
 }
 
 /// A payload with a short program; it is read when the image is written.

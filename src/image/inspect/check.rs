@@ -11,6 +11,7 @@ use crate::format::read_at::ReadAt;
 use crate::progress::Progress;
 
 use super::Inspection;
+use super::payload::KilnMedium;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 256 << 10;
@@ -31,7 +32,14 @@ pub fn verify(source: &impl ReadAt, found: &mut Inspection, progress: &dyn Progr
         let sum = md5(&iso, progress)?;
         found.media_check.good = Some(sum == *wanted);
     }
-    let Some(kiln) = &mut found.kiln else { return Ok(()) };
+    match &mut found.kiln {
+        Some(kiln) => payload(&iso, kiln, progress),
+        None => Ok(()),
+    }
+}
+
+/// Compares every file of the payload with the manifest. Findings become problems of `kiln`.
+pub fn payload<R: ReadAt>(iso: &Iso<R>, kiln: &mut KilnMedium, progress: &dyn Progress) -> Result<()> {
     progress.step("checking the payload");
     progress.total(kiln.files.values().map(|file| file.size).sum());
     for (path, file) in &kiln.files {
@@ -43,7 +51,7 @@ pub fn verify(source: &impl ReadAt, found: &mut Inspection, progress: &dyn Progr
         let mut hash = sha2::Sha256::new();
         for extent in node.extents() {
             let start = u64::from(extent.block) * SECTOR;
-            each(source, start, u64::from(extent.len), progress, &mut |bytes| hash.update(bytes))?;
+            each(iso.source(), start, u64::from(extent.len), progress, &mut |bytes| hash.update(bytes))?;
         }
         if Sha256(hash.finalize().into()) != file.sha256 {
             kiln.problems.push(format!("{path} has another content than the manifest says"));

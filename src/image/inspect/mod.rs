@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod check;
 pub mod container;
+pub mod disk;
 pub mod payload;
 pub mod sbom;
 pub mod text;
@@ -30,7 +31,7 @@ const MAX_ESP: u64 = 64 << 20;
 /// Everything that `kiln inspect` tells.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
-    /// Kind of the medium; `iso9660` is the only one so far.
+    /// Kind of the medium: `iso9660`. Disk images are told of in [`disk`].
     pub kind: &'static str,
     /// Bytes of the file.
     pub size: u64,
@@ -135,7 +136,7 @@ pub fn inspect(source: &impl ReadAt) -> Result<Inspection> {
         media_check,
         menus,
         esp,
-        kiln: payload::read(&iso),
+        kiln: payload::read(&iso, payload::Carrier::Volume),
     })
 }
 

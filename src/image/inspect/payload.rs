@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cluster::types::Mac;
 use crate::format::iso9660::read::Iso;
 use crate::format::read_at::ReadAt;
-use crate::image::volume::OEMDRV;
+use crate::image::volume::{CIDATA, OEMDRV};
 use crate::payload::MANIFEST;
 use crate::payload::manifest::{Manifest, ManifestFile, Spread};
 use crate::payload::seed::{self, SeedManifest};
@@ -75,8 +75,17 @@ pub struct MediumNode {
     pub uuid: Option<String>,
 }
 
+/// What a payload lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// A volume that is a file of its own, with the medium's label or a seed's.
+    Volume,
+    /// A partition of a disk, whose label is cloud-init's.
+    Partition,
+}
+
 /// Reads the manifest of a medium or of a seed, if there is one. A manifest that cannot be read is a problem, not an error.
-pub fn read(iso: &Iso<&impl ReadAt>) -> Option<KilnMedium> {
+pub fn read<R: ReadAt>(iso: &Iso<R>, carrier: Carrier) -> Option<KilnMedium> {
     let path = [MANIFEST, seed::MANIFEST].into_iter().find(|path| iso.tree.find(path).is_some())?;
     let broken = |problem: String| KilnMedium { problems: vec![problem], ..KilnMedium::default() };
     let json = match iso.read_path(path, MAX_MANIFEST) {
@@ -85,7 +94,7 @@ pub fn read(iso: &Iso<&impl ReadAt>) -> Option<KilnMedium> {
         Err(error) => return Some(broken(error.to_string())),
     };
     let described = if path == MANIFEST {
-        Manifest::from_json(&json, path).map(|manifest| describe(iso, manifest))
+        Manifest::from_json(&json, path).map(|manifest| describe(iso, manifest, carrier))
     } else {
         SeedManifest::from_json(&json, path).map(|manifest| describe_seed(iso, manifest))
     };
@@ -93,10 +102,11 @@ pub fn read(iso: &Iso<&impl ReadAt>) -> Option<KilnMedium> {
 }
 
 /// What is wrong with the label and with the files, as far as it can be seen without reading them.
-fn problems(iso: &Iso<&impl ReadAt>, label: &str, files: &BTreeMap<String, ManifestFile>) -> Vec<String> {
-    let mut problems = Vec::new();
-    if iso.label() != label {
-        problems.push(format!("the label is {:?}, and the manifest says {label:?}", iso.label()));
+fn problems<R: ReadAt>(iso: &Iso<R>, labels: &[&str], files: &BTreeMap<String, ManifestFile>) -> Vec<String> {
+    let (mut problems, label) = (Vec::new(), iso.label());
+    if !labels.contains(&label.as_str()) {
+        let wanted: Vec<String> = labels.iter().map(|label| format!("{label:?}")).collect();
+        problems.push(format!("the label is {label:?}, and the manifest says {}", wanted.join(" or ")));
     }
     for (path, file) in files {
         match iso.tree.find(path).map(|id| iso.tree.node(id).size()) {
@@ -110,7 +120,7 @@ fn problems(iso: &Iso<&impl ReadAt>, label: &str, files: &BTreeMap<String, Manif
     problems
 }
 
-fn describe_seed(iso: &Iso<&impl ReadAt>, manifest: SeedManifest) -> KilnMedium {
+fn describe_seed<R: ReadAt>(iso: &Iso<R>, manifest: SeedManifest) -> KilnMedium {
     KilnMedium {
         kiln: manifest.kiln.clone(),
         cluster: manifest.cluster.to_string(),
@@ -118,19 +128,24 @@ fn describe_seed(iso: &Iso<&impl ReadAt>, manifest: SeedManifest) -> KilnMedium 
         build_id: manifest.build_id.to_string(),
         part: Part::Seed,
         goes_with: Some(manifest.label.to_string()),
-        problems: problems(iso, OEMDRV, &manifest.files),
+        problems: problems(iso, &[OEMDRV], &manifest.files),
         files: manifest.files,
         ..KilnMedium::default()
     }
 }
 
-fn describe(iso: &Iso<&impl ReadAt>, manifest: Manifest) -> KilnMedium {
-    let (part, label) = match manifest.spread {
-        Spread::Whole => (Part::Whole, manifest.label.as_str()),
-        Spread::Split => (Part::Public, manifest.label.as_str()),
-        Spread::Beside => (Part::Beside, OEMDRV),
+fn describe<R: ReadAt>(iso: &Iso<R>, manifest: Manifest, carrier: Carrier) -> KilnMedium {
+    let part = match manifest.spread {
+        Spread::Whole => Part::Whole,
+        Spread::Split => Part::Public,
+        Spread::Beside => Part::Beside,
     };
-    let problems = problems(iso, label, &manifest.files);
+    let labels: &[&str] = match (carrier, manifest.spread) {
+        (Carrier::Partition, _) => &[CIDATA],
+        (Carrier::Volume, Spread::Whole | Spread::Split) => &[manifest.label.as_str()],
+        (Carrier::Volume, Spread::Beside) => &[OEMDRV, CIDATA],
+    };
+    let problems = problems(iso, labels, &manifest.files);
     let nodes = manifest.own_nodes().map(|node| MediumNode {
         name: node.name.to_string(),
         address: node.address.to_string(),

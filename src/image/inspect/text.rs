@@ -98,7 +98,8 @@ fn boot(found: &Inspection, line: &mut dyn FnMut(&str, &str)) {
     }
 }
 
-fn medium(kiln: &KilnMedium, line: &mut dyn FnMut(&str, &str)) {
+/// What kiln put on a medium.
+pub(super) fn medium(kiln: &KilnMedium, line: &mut dyn FnMut(&str, &str)) {
     if !kiln.build_id.is_empty() {
         line("kiln", &format!("made by kiln {}, build {}", kiln.kiln, kiln.build_id));
         let cluster = match kiln.part {

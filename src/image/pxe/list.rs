@@ -61,8 +61,10 @@ pub struct TreeList {
 pub struct LoaderFiles {
     /// BIOS by TFTP.
     pub bios: Option<String>,
-    /// UEFI by TFTP or HTTP.
+    /// UEFI by TFTP.
     pub uefi: Option<String>,
+    /// UEFI HTTP Boot: the same, if its GRUB can fetch by HTTP.
+    pub uefi_http: Option<String>,
     /// Script for iPXE.
     pub ipxe: String,
 }

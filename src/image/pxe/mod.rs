@@ -244,6 +244,8 @@ fn tree_list(request: &Request<'_>, loaders: &Loaders) -> TreeList {
         loaders: LoaderFiles {
             bios: loaders.bios.then(|| PXELINUX.to_owned()),
             uefi: loaders.uefi.then(|| SHIM.to_owned()),
+            // GRUB of most releases knows port 80 only.
+            uefi_http: (loaders.uefi && loaders.http && request.url.port() == 80).then(|| SHIM.to_owned()),
             ipxe: IPXE.to_owned(),
         },
         machines: manifest.own_nodes().map(machine).collect(),

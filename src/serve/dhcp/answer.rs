@@ -32,8 +32,10 @@ pub struct Loaders {
     pub tftp: bool,
     /// For BIOS, by TFTP, if the tree has one.
     pub bios: Option<String>,
-    /// For UEFI, by TFTP or HTTP, if the tree has one.
+    /// For UEFI, by TFTP, if the tree has one.
     pub uefi: Option<String>,
+    /// For UEFI HTTP Boot, if the tree has one whose GRUB goes on by HTTP.
+    pub uefi_http: Option<String>,
     /// Address of the folder of the tree: `http://10.0.0.5/kiln/`.
     pub url: String,
     /// The script for iPXE.
@@ -170,13 +172,13 @@ fn own(site: &Site, asker: &Asker, packet: &Packet, kind: Kind) -> Decision {
 
 /// Adds what a client boots; whether there is something.
 fn boot(site: &Site, packet: &Packet, arch: Arch, answer: &mut Packet) -> bool {
-    let Loaders { tftp, bios, uefi, url, ipxe } = &site.loaders;
+    let Loaders { tftp, bios, uefi, uefi_http, url, ipxe } = &site.loaders;
     let by_http = |file: &str| format!("{}{file}", url);
     let file = match arch {
         _ if packet.is_ipxe() && !matches!(arch, Arch::Other(_)) => Some(by_http(ipxe)),
         Arch::Bios => bios.clone().filter(|_| *tftp),
         Arch::Uefi => uefi.clone().filter(|_| *tftp),
-        Arch::UefiHttp => uefi.as_deref().map(by_http),
+        Arch::UefiHttp => uefi_http.as_deref().map(by_http),
         Arch::Other(_) => None,
     };
     let Some(file) = file else { return false };

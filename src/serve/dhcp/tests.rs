@@ -17,6 +17,7 @@ fn site(mode: Mode) -> Site {
             tftp: true,
             bios: Some("pxelinux.0".into()),
             uefi: Some("shimx64.efi".into()),
+            uefi_http: Some("shimx64.efi".into()),
             url: "http://10.77.0.1/kiln/".into(),
             ipxe: "boot.ipxe".into(),
         },
@@ -109,6 +110,21 @@ fn without_tftp_nobody_is_sent_there() {
     }
     let (offer, _) = sent(decide(&site, &known(true), &asks(Kind::Discover, Some(16))));
     assert_eq!(offer.file, b"http://10.77.0.1/kiln/shimx64.efi");
+}
+
+/// A firmware that has its GRUB by HTTP and is left there would stop at GRUB's prompt: it is offered nothing, and tries its next way.
+#[test]
+fn http_boot_is_not_offered_where_grub_cannot_go_on() {
+    for mode in [Mode::Proxy, Mode::Own] {
+        let mut site = site(mode);
+        site.loaders.uefi_http = None;
+        match decide(&site, &known(true), &asks(Kind::Discover, Some(16))) {
+            Decision::Silent(why) => assert!(mode == Mode::Proxy && why.contains("no boot file"), "{why}"),
+            Decision::Send(offer, _) => assert!(mode == Mode::Own && offer.file.is_empty(), "{offer:?}"),
+        }
+        let (offer, _) = sent(decide(&site, &known(true), &asks(Kind::Discover, Some(7))));
+        assert_eq!(offer.file, b"shimx64.efi");
+    }
 }
 
 #[test]
