@@ -67,7 +67,7 @@ fn an_image_says_what_it_is() {
     // A byte of the payload that has changed is found; the vendor's image is no medium of kiln's.
     let image = out(&project, "demo-lb.raw");
     let mut bytes = std::fs::read(&image).unwrap();
-    let at = bytes.windows(16).rposition(|part| part == b"#cloud-config\n# ").unwrap();
+    let at = bytes.windows(21).rposition(|part| part == b"#cloud-config\n# KILN-").unwrap();
     bytes[at] = b'X';
     std::fs::write(&image, bytes).unwrap();
     let done = project.run(&["inspect", "--check", image.to_str().unwrap()]);

@@ -561,7 +561,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__build)
-            opts="-p -C -o -q -h --profile --format --cluster --output --secrets --payload --size --compress --node --reinstall --kiln --sign --force --json --url --netboot-grub --netboot-shim --pxelinux --color --quiet --help"
+            opts="-p -C -o -q -h --profile --format --cluster --output --secrets --payload --beside --size --compress --node --reinstall --kiln --sign --force --json --url --netboot-grub --netboot-shim --pxelinux --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -576,7 +576,7 @@ _kiln() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "iso pxe seed" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "iso qcow2 raw pxe seed" -- "${cur}"))
                     return 0
                     ;;
                 --cluster)
@@ -597,6 +597,10 @@ _kiln() {
                     ;;
                 --secrets)
                     COMPREPLY=($(compgen -W "medium seed" -- "${cur}"))
+                    return 0
+                    ;;
+                --beside)
+                    COMPREPLY=($(compgen -W "iso image" -- "${cur}"))
                     return 0
                     ;;
                 --size)

@@ -404,12 +404,16 @@ complete -c kiln -n "__fish_kiln_using_subcommand build" -s p -l profile -d 'Rol
 worker\t'Runs pods'
 lb\t'Load balancer in front of the API'"
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l format -d 'What to write' -r -f -a "iso\t'The vendor\'s install ISO, with a kickstart: for machines, and whatever boots a CD or a USB stick'
+qcow2\t'A disk image for QEMU, KVM, Proxmox and OpenStack, from the vendor\'s cloud image'
+raw\t'The same, byte for byte, with holes'
 pxe\t'A folder that machines install themselves from over the network'
 seed\t'The seed alone: secrets for a medium that was built with --secrets seed'"
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s C -l cluster -d 'The cluster file' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s o -l output -d 'File or folder to write; out/CLUSTER-PROFILE.FORMAT if not given' -r -F
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l secrets -d 'Where the secrets go: keys, tokens, root\'s password hash' -r -f -a "medium\t'On the medium, which is then to be kept as a key is'
 seed\t'On a seed of their own, FILE.seed.iso; the medium has none'"
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l beside -d 'For --format seed: what it goes with' -r -f -a "iso\t'An install ISO, or a PXE tree'
+image\t'A cloud image, or a disk image of kiln\'s'"
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l size -d 'Size of the disk of an image, 40G; the payload lies at its end, and root grows up to it [default: enough for a node]' -r
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l compress -d 'Compress all of a qcow2; without it the vendor\'s part stays as it is' -r -f -a "zlib\t'Read by every QEMU'
 zstd\t'Quicker; read by QEMU 5.1 and later'"
@@ -424,7 +428,7 @@ complete -c kiln -n "__fish_kiln_using_subcommand build" -l pxelinux -d 'For --f
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c kiln -n "__fish_kiln_using_subcommand build" -l payload -d 'For --format seed: with the kickstart and the whole payload, for use beside the vendor\'s own ISO'
+complete -c kiln -n "__fish_kiln_using_subcommand build" -l payload -d 'For --format seed: with the whole payload and what leads to it, for use beside the vendor\'s own ISO or image'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l force -d 'Replace an output even if kiln did not make it'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -l json -d 'Print the result as JSON on standard output'
 complete -c kiln -n "__fish_kiln_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
