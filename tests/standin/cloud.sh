@@ -33,9 +33,10 @@ cloud_key() {
   } | sha256sum | cut -c1-16
 }
 
-# What a cloud image has that the installer's root has not. Called as a hook of mmdebstrap's, with the root's folder.
+# What a cloud image has that the installer's root has not: cloud-init needs a library of Python that the installer does without. Called as a hook of mmdebstrap's, with the root's folder.
 cloud_hook() {
   local root=$1 release
+  mv "$root/requests.kept" "$root/usr/lib/python3/dist-packages/requests"
   release=$(basename "$root"/boot/vmlinuz-*); release=${release#vmlinuz-}
   chroot "$root" systemctl --quiet enable cloud-init-local.service cloud-init.service cloud-config.service cloud-final.service sshd.service
   printf 'datasource_list: [NoCloud, None]\n' >"$root/etc/cloud/cloud.cfg.d/90_standin.cfg"
@@ -84,7 +85,8 @@ make_tree() {
   # shellcheck disable=SC2016  # mmdebstrap's shell expands it
   standin_files=$here/root/files standin_debian=$debian \
     mmdebstrap --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" --aptopt='Acquire::Languages "none"' "${exclude[@]}" \
-    --dpkgopt=force-unsafe-io --customize-hook="$here"'/root/customize.sh "$1"' \
+    --dpkgopt=force-unsafe-io --customize-hook='mv "$1/usr/lib/python3/dist-packages/requests" "$1/requests.kept"' \
+    --customize-hook="$here"'/root/customize.sh "$1"' \
     --customize-hook="$here"'/cloud.sh --hook "$1"' --skip=cleanup/reproducible \
     "$suite" "$1" "$sources" >"$work/mmdebstrap.log" 2>&1 || die "mmdebstrap failed: $(tail -n 5 "$work/mmdebstrap.log")" 3
 }
