@@ -205,18 +205,30 @@ fn forget(prepared: &Path) -> Result<()> {
     }
 }
 
+/// Opens a device that can be written to. One that is read-only may be opened all the same, and then refuses to be written to: its
+/// head is written as it is.
+fn open_to_write(device: &Path) -> std::io::Result<File> {
+    let file = File::options().read(true).write(true).open(device)?;
+    let mut head = [0; SECTOR as usize];
+    file.read_exact_at(&mut head, 0)?;
+    file.write_all_at(&head, 0)?;
+    Ok(file)
+}
+
 /// Overwrites the archives of nodes and pools on the volume with zeros, and has the disk forget them where it can. A volume beside
 /// the vendor's image may be one that cannot be written to: that is said.
 fn wipe(device: &Path, spread: Spread, progress: &dyn Progress) -> Result<()> {
-    let file = match File::options().read(true).write(true).open(device) {
+    let file = match open_to_write(device) {
         Err(error)
             if spread == Spread::Beside
                 && matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
         {
-            progress.step("the seed cannot be written to, and has the secrets of all nodes: take it away from this machine");
+            progress.step(
+                "the seed cannot be written to, and has the secrets of all nodes: take it away from this machine",
+            );
             return Ok(());
         }
-        opened => opened.at("opening the payload", device)?,
+        opened => opened.at("opening the payload for writing", device)?,
     };
     let len = seek(&file, SeekFrom::End(0)).map_err(|error| Error::io("looking at", device, error.into()))?;
     let iso = Iso::open(Window::new(&file, 0, len))?;

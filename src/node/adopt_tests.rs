@@ -203,7 +203,7 @@ fn a_seed_that_cannot_be_written_to_is_left() {
     let device = Path::new("/sys/kernel/notes");
     wipe(device, Spread::Beside, &Silent).unwrap();
     let error = wipe(device, Spread::Whole, &Silent).unwrap_err();
-    assert!(error.to_string().contains("opening the payload"), "{error}");
+    assert!(error.to_string().contains("opening the payload for writing"), "{error}");
 }
 
 #[test]
