@@ -125,12 +125,16 @@ fn look(dir: &Path, words: &[&str], url: &str) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-/// Addresses that the page asked for, by the browser's own log of the network.
+/// Addresses that were asked for, by the browser's own log of the network: the page itself, and what the page wanted. The browser's own
+/// errands have no page for their origin, and lead nowhere here.
 fn asked_for(log: &Path, origin: &str) -> Vec<String> {
     let log: serde_json::Value = serde_json::from_slice(&std::fs::read(log).unwrap()).unwrap();
-    let events = log["events"].as_array().unwrap().iter();
-    let of_page = events.filter(|event| event["params"]["initiator"].as_str() == Some(origin));
-    of_page.filter_map(|event| event["params"]["url"].as_str().map(str::to_owned)).collect()
+    let ours = |event: &&serde_json::Value| {
+        let params = &event["params"];
+        params["initiator"] == origin || params["url"].as_str().is_some_and(|url| url.starts_with(origin))
+    };
+    let events = log["events"].as_array().unwrap().iter().filter(ours);
+    events.filter_map(|event| event["params"]["url"].as_str().map(str::to_owned)).collect()
 }
 
 #[test]
@@ -176,11 +180,17 @@ fn a_rack_of_fifty_nodes_goes_through_all_stages() {
         ];
         look(dir.path(), &words.each_ref().map(String::as_str), &url);
         assert!(std::fs::metadata(&file).unwrap().len() > 10_000, "{name}");
-        for asked in asked_for(&log, &origin) {
+        let asked = asked_for(&log, &origin);
+        assert!(asked.contains(&url), "the page itself: {asked:?}");
+        for asked in asked {
             assert!(asked.starts_with(&origin), "the page asked for {asked}");
         }
     }
     let page = look(dir.path(), &["--dump-dom"], &url);
+    // Nothing in it could lead to a request but the page's own renewal.
+    for word in ["<script", "<link", "<img", "src=", "href=", "url(", "@import", "//"] {
+        assert!(!page.contains(word), "{word}: {page}");
+    }
     for n in 1..=NODES {
         assert!(page.contains(&format!("<b>k8s-node{n}</b>")), "k8s-node{n}: {page}");
     }

@@ -199,7 +199,7 @@ impl Lossy {
         let net = Self(name);
         bases::run(Command::new("ip").args(["-n", &net.0, "link", "set", "lo", "up"]));
         let rules = "table ip lossy { chain in { type filter hook input priority 0; \
-            meta l4proto udp numgen random mod 100 < 5 counter drop; } }";
+            meta l4proto udp numgen random mod 100 < 5 counter drop; }; }";
         bases::run(net.within("nft").arg(rules));
         net
     }

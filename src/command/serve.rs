@@ -166,6 +166,12 @@ fn tell(service: &Service, site: &Site, args: &Args, report: &Report) {
             ));
         }
     }
+    if args.dhcp == Mode::Proxy && site.loaders.uefi.is_some() {
+        report.note(&format!(
+            "      if UEFI machines stop at GRUB's prompt, the site's DHCP server has to give {} as next-server (docs/pxe.md)",
+            site.server
+        ));
+    }
     if site.loaders.uefi.is_some() && site.loaders.uefi_http.is_none() {
         report.note(
             "      UEFI HTTP Boot is not offered: GRUB of this tree cannot fetch by HTTP (docs/pxe.md)",

@@ -2,6 +2,7 @@
 
 mod ahead;
 pub mod base;
+mod beside;
 pub mod container;
 pub mod dir;
 pub mod disk;

@@ -58,7 +58,7 @@ fn fill(
 impl Staged {
     /// Gives it its name.
     pub fn publish(self, output: &Path) -> Result<(u64, Sha256)> {
-        self.staging.publish(output, &self.sha256).context("writing the seed")?;
+        self.staging.publish(output, Some(&self.sha256)).context("writing the seed")?;
         Ok((self.size, self.sha256))
     }
 }

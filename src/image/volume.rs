@@ -41,7 +41,7 @@ pub enum Source {
 pub struct Volume {
     /// Bytes of the volume.
     pub len: u64,
-    /// First byte and source, in order; files first, in theirs.
+    /// First byte and source, in the order of the volume.
     pub segments: Vec<(u64, Source)>,
 }
 
@@ -92,11 +92,11 @@ pub fn plan(label: &str, files: &[MediumFile]) -> Result<Volume> {
     let raw = descriptor(primary, &tree, label, (len / SECTOR) as u32);
     crate::format::bytes::put(&mut head, primary.sector as usize * SECTOR as usize, &raw);
     segments.push((next * SECTOR, Source::Bytes(tree.bytes)));
-    segments.push((0, Source::Bytes(head)));
+    segments.insert(0, (0, Source::Bytes(head)));
     Ok(Volume { len, segments })
 }
 
-/// Writes a volume to byte `at` of a file, and tells up to which byte it is.
+/// Writes a volume to byte `at` of a file, in order, and tells up to which byte it is.
 pub fn write(
     (file, path): (&File, &Path),
     at: u64,
@@ -111,6 +111,7 @@ pub fn write(
         match source {
             Source::Bytes(bytes) => {
                 file.write_all_at(&bytes, at + offset).at("writing", path)?;
+                upto(at + offset + bytes.len() as u64);
             }
             Source::File(number) => {
                 if let Some(file) = files.get_mut(number).and_then(Option::take) {

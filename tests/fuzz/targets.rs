@@ -117,6 +117,7 @@ pub fn asked(bytes: &[u8]) {
             tftp: true,
             bios: Some("pxelinux.0".into()),
             uefi: Some("shimx64.efi".into()),
+            uefi_http: Some("shimx64.efi".into()),
             url: "http://10.0.0.1/".into(),
             ipxe: "boot.ipxe".into(),
         },

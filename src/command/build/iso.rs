@@ -46,7 +46,14 @@ pub fn make(build: &Build<'_>, vendor: Vendor, output: &Path, report: &Report) -
     let (build_id, label) = (payload.build_id, payload.label);
     let built = iso::remaster(&request, payload.files, report)?;
     let seed = seed::publish(seed)?;
-    Ok(Made { build_id, label, size: built.size, sha256: built.sha256, reflinked: built.reflinked, seed })
+    Ok(Made {
+        build_id,
+        label,
+        size: built.size,
+        sha256: Some(built.sha256),
+        reflinked: built.reflinked,
+        seed,
+    })
 }
 
 /// What the boot menus offer.

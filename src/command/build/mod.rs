@@ -58,7 +58,8 @@ struct Made {
     build_id: Sha256,
     label: VolumeLabel,
     size: u64,
-    sha256: Sha256,
+    /// Digest of it; none of a raw disk.
+    sha256: Option<Sha256>,
     /// Whether the base's bytes were shared and not copied.
     reflinked: bool,
     /// The seed that was made with it.
@@ -219,7 +220,10 @@ fn tell(args: &Args, report: &Report, output: &Path, made: &Made) {
         Format::Iso | Format::Qcow2 | Format::Raw | Format::Pxe => format!("label {}", made.label),
     };
     report.note(&format!("built {} ({}, {what})", output.display(), human_size(made.size)));
-    report.note(&format!("      SHA-256 {}", made.sha256));
+    match &made.sha256 {
+        Some(sha256) => report.note(&format!("      SHA-256 {sha256}")),
+        None => report.note("      It is holes for the most part, and has no SHA-256: `kiln inspect --check` verifies the payload."),
+    }
     if let Some(seed) = &made.seed {
         report.note("      It holds no secret: it may be copied and kept anywhere. Machines install from it with its seed:");
         report.note(&format!("built {} ({})", seed.path.display(), human_size(seed.size)));

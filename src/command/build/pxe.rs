@@ -102,5 +102,5 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let built = pxe::build(&request, payload.files, report)?;
     built.notes.iter().for_each(|note| report.warn(note));
     let seed = seed::publish(seed)?;
-    Ok(Made { build_id, label, size: built.bytes, sha256: built.sha256, reflinked: false, seed })
+    Ok(Made { build_id, label, size: built.bytes, sha256: Some(built.sha256), reflinked: false, seed })
 }

@@ -76,7 +76,7 @@ pub fn make(build: &Build<'_>, ready: Ready, output: &Path, report: &Report) -> 
     let (build_id, label) = (payload.build_id, payload.label);
     let (size, sha256) =
         seed::stage(output, volume, seed.unwrap_or(payload.files), report)?.publish(output)?;
-    Ok(Made { build_id, label, size, sha256, reflinked: false, seed: None })
+    Ok(Made { build_id, label, size, sha256: Some(sha256), reflinked: false, seed: None })
 }
 
 /// Where the seed of a medium goes, if it has one: beside it.

@@ -66,8 +66,11 @@ impl Encoder {
         Ok(Self { kind, out: vec![0; cluster - 1] })
     }
 
-    /// The cluster compressed; `None` if it does not become smaller.
+    /// The cluster compressed; `None` if it does not become smaller, or looks as if it would not.
     pub fn encode(&mut self, cluster: &[u8]) -> Option<&[u8]> {
+        if is_noise(cluster) {
+            return None;
+        }
         let len = match &mut self.kind {
             Kind::Zlib(deflate) => {
                 deflate.reset();
@@ -79,5 +82,55 @@ impl Encoder {
             Kind::Zstd(zstd) => zstd.compress_to_buffer(cluster, &mut self.out[..]).ok(),
         };
         self.out.get(..len?)
+    }
+}
+
+/// Whether nothing makes a cluster smaller, as far as a glance tells: all bytes are about as frequent, as in what is compressed or
+/// encrypted, and no four bytes of its beginning come twice there. Trying takes thirty times as long.
+fn is_noise(cluster: &[u8]) -> bool {
+    const GLANCE: usize = 4096;
+    if cluster.len() < GLANCE {
+        return false;
+    }
+    let mut counts = [0_u64; 256];
+    cluster.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    // By chance alone the squares add up to n²/256 + n, give or take n/11.
+    let (n, squares) = (cluster.len() as u64, counts.iter().map(|count| count * count).sum::<u64>());
+    if squares > n * n / 256 + 2 * n {
+        return false;
+    }
+    let mut seen = [0_u32; GLANCE];
+    let mut repeated = 0;
+    for four in cluster[..GLANCE].windows(4) {
+        let word = crate::format::bytes::le32(four, 0);
+        let slot = &mut seen[(word.wrapping_mul(0x9e37_79b1) >> 20) as usize];
+        repeated += usize::from(*slot == word);
+        *slot = word;
+    }
+    repeated < 8
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn noise_is_told_from_what_becomes_smaller() {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u8
+        };
+        let noise: Vec<u8> = (0..65_536).map(|_| random()).collect();
+        let text = b"all work and no play makes the bench a dull one\n".repeat(1366)[..65_536].to_vec();
+        let even: Vec<u8> = (0..65_536_u32).map(|n| n as u8).collect();
+        let half = [&noise[..32_768], &text[..32_768]].concat();
+        let mut encoder = Encoder::new(Compression::Zlib, 65_536).unwrap();
+        assert!(is_noise(&noise) && encoder.encode(&noise).is_none());
+        for smaller in [&text, &even, &half, &vec![0; 65_536]] {
+            assert!(!is_noise(smaller) && encoder.encode(smaller).is_some());
+        }
     }
 }

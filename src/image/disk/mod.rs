@@ -70,8 +70,8 @@ pub struct Built {
     pub size: u64,
     /// Bytes of the disk in it.
     pub disk: u64,
-    /// Digest of the file.
-    pub sha256: Sha256,
+    /// Digest of the file; none of a raw disk, which is holes for the most part.
+    pub sha256: Option<Sha256>,
     /// Whether the vendor's bytes were shared and not copied.
     pub reflinked: bool,
 }
@@ -132,7 +132,7 @@ pub fn make(request: &Request, files: Vec<MediumFile>, progress: &dyn Progress) 
     if request.public {
         staging.open_to_all()?;
     }
-    staging.publish(output, &made.sha256).context("writing the image")?;
+    staging.publish(output, made.sha256.as_ref()).context("writing the image")?;
     Ok(Built { disk: size, ..made })
 }
 

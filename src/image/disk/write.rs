@@ -12,6 +12,7 @@ use super::{Built, Form, Request};
 use crate::error::{Error, IoContext, Result};
 use crate::format::qcow2::{self, Compression, Edit};
 use crate::format::read_at::{ReadAt, Sparse};
+use crate::image::beside::{self, Mark, joined};
 use crate::image::staging::Staging;
 use crate::image::stream::{self, Blobs};
 use crate::image::volume::{self, Volume};
@@ -43,98 +44,125 @@ pub fn write(
     let to = work.as_ref().unwrap_or(staging);
     to.room(volume.len)?;
     let in_place = request.form != Form::Raw && matches!(source, Source::Qcow2(_));
-    let mut blobs = Blobs::new(&to.file, &to.path);
-    let reflinked = match in_place {
-        true => edited(&request.image, to, layout, volume, files, &mut blobs, progress)?,
-        false => raw(source, to, layout, volume, files, &mut blobs, progress)?,
-    };
+    // A raw disk is holes for the most part, and a digest of them takes ten times as long as writing the rest.
+    let digest = packed.is_none() && in_place;
+    let job = Job { layout, volume, files, progress };
+    let (reflinked, mut sha256) = beside::run((&to.file, &to.path), digest, |mark| {
+        let mut blobs = Blobs::new(&to.file, &to.path);
+        let reflinked = match in_place {
+            true => job.edited(&request.image, to, &mut blobs, mark)?,
+            false => job.raw(source, to, &mut blobs, mark)?,
+        };
+        blobs.verify()?;
+        Ok(reflinked)
+    })?;
+    let (file, path) = (&staging.file, staging.path.as_path());
     if let Some(compression) = packed {
         progress.step("compressing the disk");
         progress.total(layout.size);
         let disk = Source::of(Arc::new(to.file.try_clone().at("opening", &to.path)?))?;
-        qcow2::write(&disk, &staging.file, compression, meter(progress))?;
+        qcow2::write(&disk, file, compression, meter(progress))?;
+        progress.step("flushing and taking the digest");
+        let size = file.metadata().at("looking at", path)?.len();
+        progress.total(size);
+        sha256 = Some(std::thread::scope(|scope| {
+            let flushing = scope.spawn(|| file.sync_all());
+            let sha256 = ahead::digest(file, size, progress).at("reading back", path)?;
+            joined(flushing)?.at("flushing", path).map(|()| sha256)
+        })?);
     }
-    progress.step("flushing and taking the digest");
-    let (file, path) = (&staging.file, staging.path.as_path());
     let size = file.metadata().at("looking at", path)?.len();
-    progress.total(size);
-    let sha256 = std::thread::scope(|scope| {
-        let flushing = scope.spawn(|| file.sync_all());
-        let verifying = scope.spawn(|| blobs.verify());
-        let sha256 = ahead::digest(file, size, progress).at("reading back", path)?;
-        let lost = |_| Error::internal("a thread that flushes or reads the image failed");
-        flushing.join().map_err(lost)?.at("flushing", path)?;
-        verifying.join().map_err(lost)?.map(|()| sha256)
-    })?;
     Ok(Built { size, disk: layout.size, sha256, reflinked: reflinked && packed.is_none() })
 }
 
-/// A copy of the vendor's qcow2, changed in place.
-fn edited(
-    image: &Path,
-    to: &Staging,
-    layout: &Layout,
+/// What is to be written.
+struct Job<'a> {
+    layout: &'a Layout,
     volume: Volume,
     files: Vec<MediumFile>,
-    blobs: &mut Blobs<'_>,
-    progress: &dyn Progress,
-) -> Result<bool> {
-    let from = File::open(image).at("opening", image)?;
-    let len = from.metadata().at("looking at", image)?.len();
-    let reflinked = to.share(&from, len);
-    match reflinked {
-        true => progress.skip("copying the cloud image", "its blocks are shared"),
-        false => {
-            progress.step("copying the cloud image");
-            progress.total(len);
-            to.file.set_len(len).at("growing", &to.path)?;
-            stream::copy(&from, &to.file, 0, len, meter(progress))
-                .at("copying the cloud image to", &to.path)?;
-        }
-    }
-    let mut edit = Edit::open(&to.file, &to.path, layout.size)?;
-    let at = edit.place(layout.at, volume.len)?;
-    payload((&to.file, &to.path), at, volume, files, blobs, progress)?;
-    for (at, bytes) in &layout.writes {
-        edit.write(*at, bytes)?;
-    }
-    edit.finish()?;
-    Ok(reflinked)
+    progress: &'a dyn Progress,
 }
 
-/// The disk byte for byte, with holes.
-fn raw(
-    source: &Source,
-    to: &Staging,
-    layout: &Layout,
-    volume: Volume,
-    files: Vec<MediumFile>,
-    blobs: &mut Blobs<'_>,
-    progress: &dyn Progress,
-) -> Result<bool> {
-    let len = source.size().map_err(|error| Error::input("the disk cannot be read").because(error))?;
-    progress.step("writing the disk");
-    progress.total(len);
-    let mut reflinked = false;
-    match source {
-        Source::Raw(file) => {
-            reflinked = to.share(file, len);
-            to.file.set_len(layout.size).at("growing", &to.path)?;
-            if !reflinked {
-                stream::copy(file, &to.file, 0, len, meter(progress))
-                    .at("copying the cloud image to", &to.path)?;
+impl Job<'_> {
+    /// A copy of the vendor's qcow2, changed in place. Its tables are changed first: up to the payload all is final then.
+    fn edited(self, image: &Path, to: &Staging, blobs: &mut Blobs<'_>, mark: &mut Mark) -> Result<bool> {
+        let from = File::open(image).at("opening", image)?;
+        let len = from.metadata().at("looking at", image)?.len();
+        let reflinked = to.share(&from, len);
+        match reflinked {
+            true => self.progress.skip("copying the cloud image", "its blocks are shared"),
+            false => {
+                self.progress.step("copying the cloud image");
+                self.progress.total(len);
+                to.file.set_len(len).at("growing", &to.path)?;
+                let copied = stream::copy(&from, &to.file, 0, len, wrote(self.progress, mark));
+                copied.at("copying the cloud image to", &to.path)?;
             }
         }
-        Source::Qcow2(image) => {
-            to.file.set_len(layout.size).at("growing", &to.path)?;
-            unpack(&**image, to, meter(progress))?;
+        let mut edit = Edit::open(&to.file, &to.path, self.layout.size)?;
+        let at = edit.place(self.layout.at, self.volume.len)?;
+        for (at, bytes) in &self.layout.writes {
+            edit.write(*at, bytes)?;
         }
+        edit.finish()?;
+        mark.settled(at);
+        self.payload(to, at, blobs, mark)?;
+        Ok(reflinked)
     }
-    payload((&to.file, &to.path), layout.at, volume, files, blobs, progress)?;
-    for (at, bytes) in &layout.writes {
-        to.file.write_all_at(bytes, *at).at("writing", &to.path)?;
+
+    /// The disk byte for byte, with holes.
+    fn raw(self, source: &Source, to: &Staging, blobs: &mut Blobs<'_>, mark: &mut Mark) -> Result<bool> {
+        let len = source.size().map_err(|error| Error::input("the disk cannot be read").because(error))?;
+        self.progress.step("writing the disk");
+        self.progress.total(len);
+        let mut reflinked = false;
+        match source {
+            Source::Raw(file) => {
+                reflinked = to.share(file, len);
+                to.file.set_len(self.layout.size).at("growing", &to.path)?;
+                if !reflinked {
+                    let copied = stream::copy(file, &to.file, 0, len, wrote(self.progress, mark));
+                    copied.at("copying the cloud image to", &to.path)?;
+                }
+            }
+            Source::Qcow2(image) => {
+                to.file.set_len(self.layout.size).at("growing", &to.path)?;
+                unpack(&**image, to, wrote(self.progress, mark))?;
+            }
+        }
+        for (at, bytes) in &self.layout.writes {
+            to.file.write_all_at(bytes, *at).at("writing", &to.path)?;
+        }
+        let at = self.layout.at;
+        self.payload(to, at, blobs, mark)?;
+        Ok(reflinked)
     }
-    Ok(reflinked)
+
+    /// Writes the payload's volume to byte `at` of a file.
+    fn payload(self, to: &Staging, at: u64, blobs: &mut Blobs<'_>, mark: &mut Mark) -> Result<()> {
+        let Self { volume, files, progress, .. } = self;
+        progress.step("writing the payload");
+        progress.total(volume.len);
+        let mut told = 0;
+        volume::write((&to.file, &to.path), at, volume, files, blobs, |done| {
+            let more = (done - at).saturating_sub(told);
+            progress.advance(more);
+            mark.wrote(more);
+            mark.settled(done);
+            told += more;
+        })
+    }
+}
+
+/// Tells of bytes that were written up to a place.
+fn wrote<'a>(progress: &'a dyn Progress, mark: &'a mut Mark) -> impl FnMut(u64) + use<'a> {
+    let mut told = 0;
+    move |at: u64| {
+        let more = at.saturating_sub(told);
+        progress.advance(more);
+        mark.wrote(more);
+        told = told.max(at);
+    }
 }
 
 /// Writes what a packed disk holds to its place; zeros become holes.
@@ -173,25 +201,10 @@ fn unpack(source: &(impl Sparse + Sync), to: &Staging, mut upto: impl FnMut(u64)
     })
 }
 
-/// Writes the payload's volume to byte `at` of a file.
-fn payload(
-    to: (&File, &Path),
-    at: u64,
-    volume: Volume,
-    files: Vec<MediumFile>,
-    blobs: &mut Blobs<'_>,
-    progress: &dyn Progress,
-) -> Result<()> {
-    progress.step("writing the payload");
-    progress.total(volume.len);
-    let mut upto = meter(progress);
-    volume::write(to, at, volume, files, blobs, |done| upto(done - at))
-}
-
 /// Writes a volume into a file of its own.
 #[cfg(test)]
 pub fn content_of(file: &File, path: &Path, at: u64, volume: Volume, files: Vec<MediumFile>) -> Result<()> {
-    payload((file, path), at, volume, files, &mut Blobs::new(file, path), &crate::progress::Silent)
+    volume::write((file, path), at, volume, files, &mut Blobs::new(file, path), |_| ())
 }
 
 /// Tells how far something is, which is said as a place.

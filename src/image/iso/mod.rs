@@ -76,7 +76,7 @@ pub fn remaster(req: &Remaster, files: Vec<MediumFile>, progress: &dyn Progress)
     if req.public {
         staging.open_to_all()?;
     }
-    staging.publish(&req.output, &done.sha256).context("writing the medium")?;
+    staging.publish(&req.output, Some(&done.sha256)).context("writing the medium")?;
     Ok(done)
 }
 

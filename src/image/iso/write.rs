@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::ScopedJoinHandle;
 
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::isomd5::{FIELD_AT, FIELD_LEN, Hasher};
 use crate::image::base::Base;
+use crate::image::beside::{FLUSH, Flush, TELL, TIDINGS, flush, joined};
 use crate::image::staging::{Staging, no_room};
 use crate::image::stream::{self, Blobs};
 use crate::image::{Digests, MediumFile, ahead};
@@ -19,21 +19,6 @@ use crate::progress::Progress;
 
 use super::Built;
 use super::layout::{Plan, Source};
-
-/// The writer tells the hasher how far it is after so many bytes.
-const TELL: u64 = 4 << 20;
-/// The flusher is woken after so many bytes, so that the disk works from the start and not only at the end.
-///
-/// Large steps leave the disk idle while the processors are busy, and then make the writer wait for a long flush.
-const FLUSH: u64 = 32 << 20;
-
-/// What the flusher is asked for.
-enum Flush {
-    /// What is there so far; more will come.
-    Part,
-    /// Everything: nothing more will be written.
-    All,
-}
 
 /// Writes a planned medium into its staging file, down to the disk.
 pub fn write(
@@ -74,7 +59,7 @@ fn content(
     progress.total(size);
     let hasher = Hasher::new(plan.blocks);
     let range = hasher.range();
-    let (tell, told) = sync_channel(256);
+    let (tell, told) = sync_channel(TIDINGS);
     let mut blobs = Blobs::new(file, path);
     let (digests, md5) = std::thread::scope(|scope| {
         let hashing = scope.spawn(move || follow(hasher, file, told));
@@ -99,22 +84,6 @@ fn content(
         joined(verifying)?.map(|()| sha256)
     })?;
     Ok(Built { size, sha256, md5, reflinked, files: digests })
-}
-
-/// Flushes whenever it is told to, until all is on the disk or nobody will tell it any more.
-fn flush(file: &File, woken: &Receiver<Flush>) -> io::Result<()> {
-    while let Ok(first) = woken.recv() {
-        match woken.try_iter().last().unwrap_or(first) {
-            Flush::Part => file.sync_data()?,
-            Flush::All => return file.sync_all(),
-        }
-    }
-    Ok(())
-}
-
-/// What a thread gave back.
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T> {
-    thread.join().map_err(|_| Error::internal("a thread that writes or reads the medium failed"))
 }
 
 /// The writing side.
