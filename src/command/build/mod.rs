@@ -58,7 +58,7 @@ struct Made {
     build_id: Sha256,
     label: VolumeLabel,
     size: u64,
-    /// Digest of it; none of a raw disk.
+    /// Digest of it; disk images have one only if they were compressed.
     sha256: Option<Sha256>,
     /// Whether the base's bytes were shared and not copied.
     reflinked: bool,
@@ -222,7 +222,7 @@ fn tell(args: &Args, report: &Report, output: &Path, made: &Made) {
     report.note(&format!("built {} ({}, {what})", output.display(), human_size(made.size)));
     match &made.sha256 {
         Some(sha256) => report.note(&format!("      SHA-256 {sha256}")),
-        None => report.note("      It is holes for the most part, and has no SHA-256: `kiln inspect --check` verifies the payload."),
+        None => report.note("      No SHA-256 was taken of it: --sign signs it, and `kiln inspect --check` verifies what kiln put there."),
     }
     if let Some(seed) = &made.seed {
         report.note("      It holds no secret: it may be copied and kept anywhere. Machines install from it with its seed:");

@@ -70,7 +70,8 @@ pub struct Built {
     pub size: u64,
     /// Bytes of the disk in it.
     pub disk: u64,
-    /// Digest of the file; none of a raw disk, which is holes for the most part.
+    /// Digest of the file, if all of it was compressed. Else taking one would be most of the work: a raw disk is holes for the most
+    /// part, and the vendor's bytes are only copied.
     pub sha256: Option<Sha256>,
     /// Whether the vendor's bytes were shared and not copied.
     pub reflinked: bool,

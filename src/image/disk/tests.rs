@@ -72,7 +72,7 @@ fn every_form_carries_the_same_disk() {
         let output = dir.path().join(format!("{number}.img"));
         let built = make(&request(image, output.clone(), form), files(dir.path()), &Silent).unwrap();
         let sha256 = Sha256::of_reader(File::open(&output).unwrap()).unwrap().0;
-        assert_eq!(built.sha256, (form != Form::Raw).then_some(sha256));
+        assert_eq!(built.sha256, matches!(form, Form::Packed(_)).then_some(sha256));
         let kind = if form == Form::Raw { "raw" } else { "qcow2" };
         if form != Form::Raw {
             assert!(run(&["qemu-img", "check", "-f", "qcow2"], &[&output]).contains("No errors were found"));

@@ -44,17 +44,20 @@ pub fn write(
     let to = work.as_ref().unwrap_or(staging);
     to.room(volume.len)?;
     let in_place = request.form != Form::Raw && matches!(source, Source::Qcow2(_));
-    // A raw disk is holes for the most part, and a digest of them takes ten times as long as writing the rest.
-    let digest = packed.is_none() && in_place;
     let job = Job { layout, volume, files, progress };
-    let (reflinked, mut sha256) = beside::run((&to.file, &to.path), digest, |mark| {
-        let mut blobs = Blobs::new(&to.file, &to.path);
-        let reflinked = match in_place {
-            true => job.edited(&request.image, to, &mut blobs, mark)?,
-            false => job.raw(source, to, &mut blobs, mark)?,
-        };
-        blobs.verify()?;
-        Ok(reflinked)
+    let (mut sha256, place) = (None, (&to.file, to.path.as_path()));
+    let reflinked = beside::run(place, |mark| {
+        std::thread::scope(|scope| {
+            let (mut blobs, pinned) = Blobs::telling(place.0, place.1);
+            let verifying = scope.spawn(move || stream::verify(place, pinned));
+            let reflinked = match in_place {
+                true => job.edited(&request.image, to, &mut blobs, mark),
+                false => job.raw(source, to, &mut blobs, mark),
+            };
+            drop(blobs);
+            let verified = joined(verifying)?;
+            reflinked.and_then(|reflinked| verified.map(|()| reflinked))
+        })
     })?;
     let (file, path) = (&staging.file, staging.path.as_path());
     if let Some(compression) = packed {
@@ -84,7 +87,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// A copy of the vendor's qcow2, changed in place. Its tables are changed first: up to the payload all is final then.
+    /// A copy of the vendor's qcow2, changed in place.
     fn edited(self, image: &Path, to: &Staging, blobs: &mut Blobs<'_>, mark: &mut Mark) -> Result<bool> {
         let from = File::open(image).at("opening", image)?;
         let len = from.metadata().at("looking at", image)?.len();
@@ -105,7 +108,6 @@ impl Job<'_> {
             edit.write(*at, bytes)?;
         }
         edit.finish()?;
-        mark.settled(at);
         self.payload(to, at, blobs, mark)?;
         Ok(reflinked)
     }
@@ -148,7 +150,6 @@ impl Job<'_> {
             let more = (done - at).saturating_sub(told);
             progress.advance(more);
             mark.wrote(more);
-            mark.settled(done);
             told += more;
         })
     }

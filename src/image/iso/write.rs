@@ -11,7 +11,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::isomd5::{FIELD_AT, FIELD_LEN, Hasher};
 use crate::image::base::Base;
-use crate::image::beside::{FLUSH, Flush, TELL, TIDINGS, flush, joined};
+use crate::image::beside::{FLUSH, Flush, flush, joined};
 use crate::image::staging::{Staging, no_room};
 use crate::image::stream::{self, Blobs};
 use crate::image::{Digests, MediumFile, ahead};
@@ -19,6 +19,9 @@ use crate::progress::Progress;
 
 use super::Built;
 use super::layout::{Plan, Source};
+
+/// The writer tells the hasher how far it is after so many bytes.
+const TELL: u64 = 4 << 20;
 
 /// Writes a planned medium into its staging file, down to the disk.
 pub fn write(
@@ -59,7 +62,7 @@ fn content(
     progress.total(size);
     let hasher = Hasher::new(plan.blocks);
     let range = hasher.range();
-    let (tell, told) = sync_channel(TIDINGS);
+    let (tell, told) = sync_channel(256);
     let mut blobs = Blobs::new(file, path);
     let (digests, md5) = std::thread::scope(|scope| {
         let hashing = scope.spawn(move || follow(hasher, file, told));
