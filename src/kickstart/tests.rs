@@ -155,6 +155,20 @@ fn the_first_boot_of_disk_images_is_sound() {
         assert_eq!(text("/meta-data"), "instance-id: KILN-PROD-MASTER-1A2B\n");
         assert_eq!(text("/network-config"), "version: 1\nconfig: disabled\n");
     }
+    // The hash comes from the seed, where there is one, and is on no command line.
+    let mut cluster = on("centos-stream-9");
+    let hash = format!("$6$salt${}", "a".repeat(86));
+    cluster.access.root_password_hash = Some(hash.parse().unwrap());
+    for spread in SPREADS {
+        let way = Way { spread, network: None };
+        let files =
+            with_request(&cluster, |request| boot_files(&Request { way, ..*request }, &template)).unwrap();
+        let text = &files.iter().find(|(name, _)| *name == crate::payload::SET_UP).unwrap().1;
+        check("shellcheck", "shellcheck", &["--shell=sh", "--severity=style", "-"], text);
+        let split = spread == Spread::Split;
+        assert_eq!(text.contains("/var/lib/kiln/adopt/access.ks"), split);
+        assert_eq!(files.iter().any(|(_, text)| text.contains(&hash)), !split);
+    }
     // Members of a pool have their address from DHCP.
     let pools = with_request(&cluster(), |request| {
         boot_files(&Request { role: Role::Worker, ..*request }, &template)
