@@ -3,6 +3,7 @@
 //! [`Request::parse`] and [`acknowledged`] read, the others write. How a transfer goes is in [`transfer`]. Only reading is served, and
 //! only as octets. Not here: sockets, which files there are.
 
+pub mod pace;
 pub mod server;
 pub mod transfer;
 

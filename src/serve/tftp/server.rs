@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::transfer::{Step, Transfer};
 use super::{Refusal, Reply, Request, acknowledged, data};
 use crate::serve::Service;
@@ -16,8 +17,6 @@ use crate::serve::tree::Opened;
 /// Most transfers at once, and of one client.
 const MAX_TRANSFERS: usize = 1024;
 const MAX_PER_CLIENT: usize = 8;
-/// How long it is waited for an answer, if the client does not say.
-const WAIT: Duration = Duration::from_secs(1);
 /// Longest whole transfer: the largest initrd at the smallest blocks, slowly.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Stack of a transfer's thread.
@@ -117,7 +116,7 @@ fn transfer(local: IpAddr, to: SocketAddr, request: &Request, opened: &Opened) -
     let socket = UdpSocket::bind((local, 0))?;
     // Packets from elsewhere are not seen.
     socket.connect(to)?;
-    let wait = request.wait.map_or(WAIT, |seconds| Duration::from_secs(seconds.into()));
+    let mut pace = Pace::new(request.wait.map(|seconds| Duration::from_secs(seconds.into())));
     let mut transfer = Transfer::new(request, opened.size);
     let mut step = transfer.begin();
     let begun = Instant::now();
@@ -142,16 +141,24 @@ fn transfer(local: IpAddr, to: SocketAddr, request: &Request, opened: &Opened) -
                 }
             }
         }
-        let left = wait.saturating_sub(since.elapsed());
+        let left = pace.wait().saturating_sub(since.elapsed());
         if left.is_zero() {
+            pace.nothing();
             step = transfer.silence();
             since = Instant::now();
             continue;
         }
         socket.set_read_timeout(Some(left))?;
         step = match socket.recv(&mut buffer) {
-            Ok(len) => transfer.reply(acknowledged(&buffer[..len])),
+            Ok(len) => {
+                let step = transfer.reply(acknowledged(&buffer[..len]));
+                if step != Step::Wait {
+                    pace.answered(since.elapsed());
+                }
+                step
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                pace.nothing();
                 transfer.silence()
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::Wait,

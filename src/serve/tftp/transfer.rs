@@ -4,8 +4,8 @@
 
 use super::{BLOCK, Reply, Request};
 
-/// How often the same thing is sent before a client is given up.
-pub const TRIES: u32 = 8;
+/// How often the same thing is sent before a client is given up: after about nine seconds, since waits grow to one.
+pub const TRIES: u32 = 12;
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
