@@ -156,13 +156,13 @@ fn the_first_boot_of_disk_images_is_sound() {
         assert_eq!(text("/network-config"), "version: 1\nconfig: disabled\n");
     }
     // The hash comes from the seed, where there is one, and is on no command line.
-    let mut cluster = on("centos-stream-9");
+    let mut own = on("centos-stream-9");
     let hash = format!("$6$salt${}", "a".repeat(86));
-    cluster.access.root_password_hash = Some(hash.parse().unwrap());
+    own.access.root_password_hash = Some(hash.parse().unwrap());
     for spread in SPREADS {
         let way = Way { spread, network: None };
         let files =
-            with_request(&cluster, |request| boot_files(&Request { way, ..*request }, &template)).unwrap();
+            with_request(&own, |request| boot_files(&Request { way, ..*request }, &template)).unwrap();
         let text = &files.iter().find(|(name, _)| *name == crate::payload::SET_UP).unwrap().1;
         check("shellcheck", "shellcheck", &["--shell=sh", "--severity=style", "-"], text);
         let split = spread == Spread::Split;
