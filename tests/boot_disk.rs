@@ -90,6 +90,17 @@ fn root_mib(said: &str) -> u64 {
     line.expect("it says how large root is").1.split(' ').next().unwrap().parse().unwrap()
 }
 
+/// The role's own units came up, and no unit failed.
+fn role_is_up(said: &str) {
+    let lines = || said.lines().filter(|line| line.contains(".service"));
+    for unit in ["nginx.service", "keepalived.service", "kiln-agent.service"] {
+        assert!(lines().any(|line| line.contains("Started") && line.contains(unit)), "{unit}: {said}");
+    }
+    let failed: Vec<&str> =
+        lines().filter(|line| line.contains("FAILED") || line.contains("Failed to start")).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
 /// Takes away what a boot left.
 fn done(disk: &Path) {
     std::fs::remove_dir_all(disk.with_extension("")).unwrap();
@@ -106,6 +117,7 @@ fn adopted(layout: &str, firmware: &str) {
     let (said, disk) = boot(&project, &image, &words);
     assert!(said.contains("this machine is lb1 now"), "{said}");
     // Root has 2.5 GiB in the vendor's image, and grows up to the payload near the end of 8 GiB.
+    role_is_up(&said);
     let mib = root_mib(&said);
     assert!(mib > 6000, "root has {mib} MiB");
     for name in ["lb1", "lb2"] {
