@@ -161,7 +161,7 @@ fn a_machine_gets_its_secrets_from_the_seed_of_its_image() {
     let (bench, seed) = Bench::split("52:54:00:00:31:74");
     assert!(!bench.holds("SALT"), "the image is public");
     bench.fake.disk("sdb", 16, 64).on_disk("sdb", &seed);
-    // The power goes when all lies there: the seed is not needed again for what is done.
+    // The power goes before it is noted that all lies there: the next start asks for the seed again.
     *bench.cut.borrow_mut() = Some("system");
     assert!(bench.adopt().is_err());
     let kept = "var/lib/kiln/adopt/seed/kiln/secrets";

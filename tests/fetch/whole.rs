@@ -204,7 +204,7 @@ fn a_bundle_is_taken_only_as_it_was_signed() {
 fn names_are_resolved_where_there_is_no_c_library() {
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path();
-    for dir in ["etc", "tmp", "work"] {
+    for dir in ["etc", "tmp", "site"] {
         std::fs::create_dir(root.join(dir)).unwrap();
     }
     std::fs::write(root.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").unwrap();
@@ -212,11 +212,11 @@ fn names_are_resolved_where_there_is_no_c_library() {
     let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/cluster.toml");
     let text = std::fs::read_to_string(demo).unwrap();
     let text = text.replace("dir = \"components\"", "mirror = \"http://mirror.example:8000\"");
-    std::fs::write(root.join("work/cluster.toml"), text).unwrap();
+    std::fs::write(root.join("site/cluster.toml"), text).unwrap();
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fetch/names.py");
     let mut names = Command::new("unshare");
     names.args(["--user", "--map-root-user", "--net", "python3"]).arg(script).arg(root);
-    names.args(["/kiln", "fetch", "-C", "/work/cluster.toml"]).env("KILN_CACHE", "/work/cache");
+    names.args(["/kiln", "fetch", "-C", "/site/cluster.toml"]).env("KILN_CACHE", "/site/cache");
     names.env_remove("HTTPS_PROXY").env_remove("HTTP_PROXY").env_remove("http_proxy").env_remove("ALL_PROXY");
     let done = names.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));

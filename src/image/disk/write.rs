@@ -145,13 +145,8 @@ impl Job<'_> {
         let Self { volume, files, progress, .. } = self;
         progress.step("writing the payload");
         progress.total(volume.len);
-        let mut told = 0;
-        volume::write((&to.file, &to.path), at, volume, files, blobs, |done| {
-            let more = (done - at).saturating_sub(told);
-            progress.advance(more);
-            mark.wrote(more);
-            told += more;
-        })
+        let mut upto = wrote(progress, mark);
+        volume::write((&to.file, &to.path), at, volume, files, blobs, |done| upto(done - at))
     }
 }
 

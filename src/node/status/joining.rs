@@ -38,6 +38,8 @@ pub fn run(root: &Path, clock: fn() -> OffsetDateTime) {
                 Err(Refusal::Api(error)) if error.unknown() => {
                     _ = unknown_since.get_or_insert_with(Instant::now)
                 }
+                // Who may not read this is known all the same.
+                Err(Refusal::Api(error)) if error.forbidden() => unknown_since = None,
                 // No answer says nothing of the token.
                 Err(_) => {}
                 Ok(()) => unknown_since = None,
