@@ -9,6 +9,7 @@ pub mod dhcp;
 pub mod http;
 pub mod neighbour;
 pub mod page;
+mod quota;
 pub mod rack;
 pub mod sockets;
 mod store;
@@ -17,6 +18,7 @@ pub(crate) mod testing;
 pub mod tftp;
 pub mod tree;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -30,8 +32,12 @@ use crate::image::pxe::list::Audience;
 use dhcp::answer::Asker;
 use neighbour::Neighbours;
 use page::{Board, Numbers};
+use quota::{Line, Quota};
 use rack::{Peer, Rack, Stage};
 use tree::Tree;
+
+/// Other DHCP servers that the log names at most.
+const MOST_SERVERS: usize = 16;
 
 /// Where the log goes.
 pub type Log = Box<dyn Fn(&str) + Send + Sync>;
@@ -57,7 +63,10 @@ pub struct Service {
     rack: Mutex<Rack>,
     state: PathBuf,
     neighbours: Box<dyn Neighbours>,
+    /// Other DHCP servers that the log has named.
+    others: Mutex<BTreeSet<Ipv4Addr>>,
     log: Log,
+    strangers: Mutex<Quota>,
     ended: AtomicBool,
     bytes: AtomicU64,
     http: AtomicU64,
@@ -92,7 +101,9 @@ impl Service {
             rack: Mutex::new(rack),
             state,
             neighbours,
+            others: Mutex::default(),
             log,
+            strangers: Mutex::default(),
             ended: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             http: AtomicU64::new(0),
@@ -115,6 +126,21 @@ impl Service {
     pub fn log(&self, line: &str) {
         let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         (self.log)(&plain);
+    }
+
+    /// Writes a line that a stranger caused, or anybody's refusal; there are only so many of them in a minute.
+    fn complain(&self, line: &str) {
+        match self.strangers.lock().unwrap_or_else(PoisonError::into_inner).line(now()) {
+            Line::Write => self.log(line),
+            Line::After(count) => {
+                self.log(&format!("{count} lines about requests that were refused were left out"));
+                self.log(line);
+            }
+            Line::Last => {
+                self.log("too many requests are refused: more lines about them are left out for a minute")
+            }
+            Line::Omit => {}
+        }
     }
 
     /// Who asks from an address.
@@ -146,6 +172,12 @@ impl Service {
         self.rack.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether another DHCP server was not heard of before. Names are a client's word, so no more are kept than a segment can have.
+    fn is_new_server(&self, other: Ipv4Addr) -> bool {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.len() < MOST_SERVERS && others.insert(other)
+    }
+
     /// A machine asked by DHCP; whether it was never seen before.
     fn asked(&self, mac: Mac, uuid: Option<&str>, starts: bool) -> (Asker, bool) {
         self.rack().asked(mac, uuid, starts, now())
@@ -155,7 +187,7 @@ impl Service {
     fn may(&self, peer: Peer, path: &str, to: &Audience) -> bool {
         let answer = self.rack().may(peer, to, now());
         if let Err(denied) = answer {
-            self.log(&format!("{} does not get {path}: {}", shown(peer), denied.why()));
+            self.complain(&format!("{} does not get {path}: {}", shown(peer), denied.why()));
         }
         answer.is_ok()
     }
@@ -175,7 +207,7 @@ impl Service {
     fn report(&self, peer: Peer, stage: Stage, text: &str) -> bool {
         let mut rack = self.rack();
         let Some(name) = rack.report(peer, stage, text, now()) else {
-            self.log(&format!(
+            self.complain(&format!(
                 "{} reported `{}` and is no machine of this tree",
                 shown(peer),
                 stage.as_str()

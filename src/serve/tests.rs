@@ -242,7 +242,14 @@ fn reports_are_taken_from_nodes_and_shown() {
     let metrics = String::from_utf8(get(&running, 9, "/kiln/metrics").1).unwrap();
     assert!(metrics.contains("kiln_serve_machines{stage=\"finished\"} 1"), "{metrics}");
     // It boots its disk from now on, and keeps its address.
-    let site = Site {
+    let (answer, _) = dhcp::server::answer(&running.service, &segment(), &asks(mac(3), 1, &[])).unwrap();
+    let answer = dhcp::Packet::parse(&answer).unwrap();
+    assert_eq!((answer.yours, answer.option(67)), ([10, 77, 0, 72].into(), None));
+}
+
+/// A segment of kiln's own.
+fn segment() -> Site {
+    Site {
         mode: Mode::Own,
         server: [10, 77, 0, 1].into(),
         subnet: "10.77.0.0/24".parse().unwrap(),
@@ -256,18 +263,63 @@ fn reports_are_taken_from_nodes_and_shown() {
             url: "http://10.77.0.1/".into(),
             ipxe: "boot.ipxe".into(),
         },
-    };
+    }
+}
+
+/// What firmware for UEFI asks by DHCP, of a kind, and with more options.
+fn asks(mac: Mac, kind: u8, more: &[u8]) -> dhcp::Packet {
     let mut bytes = vec![0; 240];
     bytes[..3].copy_from_slice(&[1, 1, 6]);
-    bytes[28..34].copy_from_slice(&mac(3).octets());
+    bytes[28..34].copy_from_slice(&mac.octets());
     bytes[236..].copy_from_slice(&[99, 130, 83, 99]);
-    bytes.extend([53, 1, 1, 60, 9]);
+    bytes.extend([53, 1, kind, 60, 9]);
     bytes.extend(b"PXEClient");
-    bytes.extend([93, 2, 0, 7, 255]);
-    let packet = dhcp::Packet::parse(&bytes).unwrap();
-    let (answer, _) = dhcp::server::answer(&running.service, &site, &packet).unwrap();
-    let answer = dhcp::Packet::parse(&answer).unwrap();
-    assert_eq!((answer.yours, answer.option(67)), ([10, 77, 0, 72].into(), None));
+    bytes.extend([93, 2, 0, 7]);
+    bytes.extend(more);
+    bytes.push(255);
+    dhcp::Packet::parse(&bytes).unwrap()
+}
+
+#[test]
+fn the_log_names_a_second_server_and_a_flood_does_not_fill_it() {
+    let running = start(false);
+    let ask = |site: &Site, packet| dhcp::server::answer(&running.service, site, &packet);
+    let lines = |about: &str| {
+        let lines = running.lines.lock().unwrap();
+        lines.iter().filter(|line| line.contains(about)).cloned().collect::<Vec<_>>()
+    };
+    assert!(ask(&segment(), asks(mac(3), 1, &[])).is_some());
+    let took = |server: u8| asks(mac(3), 3, &[50, 4, 10, 77, 0, 90, 54, 4, 10, 77, 0, server]);
+    // What it chose is not kiln's to refuse.
+    for _ in 0..3 {
+        assert_eq!(ask(&segment(), took(66)), None);
+    }
+    let told = lines("another DHCP server");
+    assert!(
+        told.len() == 1 && told[0].contains("(b) took the offer") && told[0].contains("10.77.0.66"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("--dhcp proxy"), "{told:?}");
+    ask(&segment(), took(67));
+    (0..200).for_each(|server| drop(ask(&segment(), took(server))));
+    assert!(lines("another DHCP server").len() <= 16);
+    // Beside a site's own server there is nothing to tell.
+    let beside = Site { mode: Mode::Proxy, ..segment() };
+    let before = lines("").len();
+    ask(&beside, took(201));
+    assert_eq!(lines("").len(), before);
+    // A flood of strangers: some are named, the rest is counted, and the nodes are heard all the same.
+    for n in 0..20_000_u32 {
+        let [_, a, b, c] = n.to_be_bytes();
+        let stranger: Mac = format!("02:01:02:{a:02x}:{b:02x}:{c:02x}").parse().unwrap();
+        assert_eq!(ask(&segment(), asks(stranger, 1, &[])), None);
+    }
+    let named = lines("is not answered").len();
+    assert!((50..=300).contains(&named), "{named} lines");
+    assert!(!lines("are left out for a minute").is_empty());
+    let offered = lines("(b) is offered").len();
+    assert!(ask(&segment(), asks(mac(3), 1, &[])).is_some());
+    assert_eq!(lines("(b) is offered").len(), offered + 1);
 }
 
 /// Fetches by TFTP as a simple client does.

@@ -118,6 +118,12 @@ fn proxy(site: &Site, asker: &Asker, packet: &Packet, kind: Kind) -> Decision {
     }
 }
 
+/// The server whose offer a client took, where that should have been kiln's: on a segment of its own it is one too many.
+pub fn other_server(site: &Site, packet: &Packet) -> Option<Ipv4Addr> {
+    let took = packet.kind() == Some(Kind::Request) && site.mode == Mode::Own;
+    packet.address(option::SERVER).filter(|server| took && *server != site.server)
+}
+
 fn not_booting(asker: &Asker) -> &'static str {
     match asker.node {
         Some(_) => "it is installed, and is to boot its disk",
@@ -127,10 +133,11 @@ fn not_booting(asker: &Asker) -> &'static str {
 
 fn own(site: &Site, asker: &Asker, packet: &Packet, kind: Kind) -> Decision {
     let Some(address) = asker.address else { return Decision::Silent("it is no machine of the cluster") };
-    let other = packet.address(option::SERVER).is_some_and(|server| server != site.server);
     let kind = match kind {
         Kind::Discover => Kind::Offer,
-        Kind::Request if other => return Decision::Silent("it took another server's offer"),
+        Kind::Request if other_server(site, packet).is_some() => {
+            return Decision::Silent("it took another server's offer");
+        }
         Kind::Request => {
             // A client that has the address already names it in the fixed part (RFC 2131 4.3.2).
             let wanted = packet.address(option::REQUESTED).unwrap_or(packet.client);

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 
-use super::answer::{Decision, Site, Target, decide};
+use super::answer::{Decision, Site, Target, decide, other_server};
 use super::{Kind, Packet, option};
 use crate::serve::Service;
 
@@ -31,11 +31,22 @@ pub fn answer(service: &Service, site: &Site, packet: &Packet) -> Option<(Vec<u8
     let starts = packet.kind() == Some(Kind::Discover) && packet.arch().is_some();
     let (asker, new) = service.asked(packet.mac, uuid.as_deref(), starts);
     let name = asker.node.as_deref().unwrap_or("a machine that the tree does not name");
+    let tell = |line: &str| match asker.node {
+        Some(_) => service.log(line),
+        None => service.complain(line),
+    };
+    if let Some(other) = other_server(site, packet).filter(|other| service.is_new_server(*other)) {
+        service.log(&format!(
+            "{} ({name}) took the offer of another DHCP server, {other}: on this segment there is to be one. \
+             Switch that one off, or start kiln with `--dhcp proxy` beside it",
+            packet.mac
+        ));
+    }
     match decide(site, &asker, packet) {
         Decision::Silent(why) => {
             // A flood would fill the log; what a known node does is told each time.
             if new || (starts && asker.node.is_some()) || packet.kind() == Some(Kind::Decline) {
-                service.log(&format!("{} ({name}) is not answered: {why}", packet.mac));
+                tell(&format!("{} ({name}) is not answered: {why}", packet.mac));
             }
             None
         }
@@ -43,7 +54,7 @@ pub fn answer(service: &Service, site: &Site, packet: &Packet) -> Option<(Vec<u8
             if let Some(file) =
                 answer.option(option::BOOT_FILE).filter(|_| answer.kind() == Some(Kind::Offer))
             {
-                service.log(&format!("{} ({name}) is offered {}", packet.mac, String::from_utf8_lossy(file)));
+                tell(&format!("{} ({name}) is offered {}", packet.mac, String::from_utf8_lossy(file)));
             }
             let to = match target {
                 Target::Relay(relay) => SocketAddrV4::new(relay, SERVER_PORT),

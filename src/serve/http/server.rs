@@ -92,7 +92,7 @@ pub fn run(service: &Arc<Service>, listener: &TcpListener) {
         };
         let ip = address(from.ip());
         let Some(place) = clients.enter(ip) else {
-            service.log(&format!("{ip} has {MAX_OF_ONE} connections and gets no more"));
+            service.complain(&format!("{ip} has {MAX_OF_ONE} connections and gets no more"));
             continue;
         };
         let service = Arc::clone(service);
