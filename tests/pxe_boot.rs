@@ -11,13 +11,16 @@ mod common;
 #[allow(dead_code)]
 #[path = "pxe/make.rs"]
 mod make;
+#[path = "pxe/net.rs"]
+mod net;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kiln::cluster::types::Role;
 use kiln::image::pxe::loaders::Supplied;
+use net::{Net, Running};
 
 /// The node that is played, and its network card.
 const NODE: &str = "k8s-master2";
@@ -27,89 +30,17 @@ const SERVER: &str = "192.168.31.9/24";
 const URL: &str = "http://192.168.31.9/";
 /// Longest time until a verdict; the machine that tests may be shared.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// Address of a site's own DHCP server.
-#[cfg(feature = "heavy")]
-const DNSMASQ: &str = "192.168.31.2/24";
 /// Tap devices of the namespace: the node's, and a stranger's.
 const TAPS: [&str; 2] = ["tap0", "tap1"];
-
-/// A network namespace with a bridge; it goes with the test.
-struct Net(String);
-
-impl Net {
-    fn new() -> Self {
-        let name = format!("kilnpxe{}", std::process::id());
-        bases::run(Command::new("ip").args(["netns", "add", &name]));
-        let net = Self(name);
-        net.ip("link set lo up");
-        net.ip("link add br0 type bridge stp_state 0 forward_delay 0");
-        net.ip(&format!("addr add {SERVER} dev br0"));
-        net.ip("link set br0 up");
-        for tap in TAPS {
-            net.ip(&format!("tuntap add {tap} mode tap"));
-            net.ip(&format!("link set {tap} master br0 up"));
-        }
-        net
-    }
-
-    /// A site's own DHCP server, on a machine of its own on the bridge; `more` is what it says of boot files.
-    #[cfg(feature = "heavy")]
-    fn dnsmasq(&self, dir: &Path, more: &[&str]) -> (Net, Running) {
-        let other = Self(format!("{}d", self.0));
-        bases::run(Command::new("ip").args(["netns", "add", &other.0]));
-        self.ip(&format!("link add site type veth peer name eth0 netns {}", other.0));
-        self.ip("link set site master br0 up");
-        other.ip("link set lo up");
-        other.ip(&format!("addr add {DNSMASQ} dev eth0"));
-        other.ip("link set eth0 up");
-        let mut dnsmasq = other.within("dnsmasq");
-        dnsmasq.args([
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--port=0",
-            "--user=root",
-            "--log-dhcp",
-        ]);
-        dnsmasq.args(["--interface=eth0", "--bind-interfaces", "--dhcp-range=192.168.31.0,static"]);
-        dnsmasq.args([&format!("--dhcp-host={MAC},192.168.31.74"), "--pid-file="]);
-        dnsmasq.arg(format!("--dhcp-leasefile={}", dir.join("leases").display()));
-        dnsmasq.arg(format!("--log-facility={}", dir.join("dnsmasq.log").display())).args(more);
-        (other, Running(dnsmasq.spawn().expect("this test needs dnsmasq")))
-    }
-
-    fn ip(&self, words: &str) {
-        bases::run(Command::new("ip").args(["-n", &self.0]).args(words.split(' ')));
-    }
-
-    /// A program within.
-    fn within(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0, program]).stdin(Stdio::null());
-        command
-    }
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-/// A process that is ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// How a machine boots.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// BIOS, by the ROM of QEMU's network card, which is iPXE.
     BiosIpxe,
+    /// BIOS, by a ROM that does not say that it is iPXE, as vendors' do not.
+    #[cfg(feature = "heavy")]
+    BiosRom,
     /// UEFI by TFTP.
     Uefi,
     /// The same with Secure Boot.
@@ -119,15 +50,25 @@ enum Way {
     UefiHttp,
 }
 
-fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) -> Running {
+impl Way {
+    fn bios(self) -> bool {
+        match self {
+            Self::BiosIpxe => true,
+            #[cfg(feature = "heavy")]
+            Self::BiosRom => true,
+            _ => false,
+        }
+    }
+}
+
+/// A machine that is switched on; it goes with what is given.
+fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) -> Vec<Running> {
     let mut qemu = net.within("qemu-system-x86_64");
     let secure = matches!(way, Way::SecureBoot);
     let model = match way {
-        Way::BiosIpxe => "q35,graphics=off",
-        #[cfg(feature = "heavy")]
-        Way::UefiHttp => "q35",
-        Way::Uefi => "q35",
+        _ if way.bios() => "q35,graphics=off",
         Way::SecureBoot => "q35,smm=on",
+        _ => "q35",
     };
     qemu.args([
         "-M",
@@ -143,7 +84,7 @@ fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) ->
     ]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     qemu.args(["-serial", &format!("file:{}", log.display())]);
-    if !matches!(way, Way::BiosIpxe) {
+    if !way.bios() {
         let (code, vars) = match secure {
             true => ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
             false => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
@@ -169,10 +110,19 @@ fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) ->
             qemu.args(["-fw_cfg", &item]);
         }
     }
-    let rom = if matches!(way, Way::BiosIpxe) { "" } else { "romfile=," };
-    qemu.args(["-netdev", &format!("tap,id=n0,ifname={tap},script=no,downscript=no")]);
+    let rom = if way.bios() { "" } else { "romfile=," };
+    let mut running = Vec::new();
+    let mut netdev = format!("tap,id=n0,ifname={tap},script=no,downscript=no");
+    #[cfg(feature = "heavy")]
+    if matches!(way, Way::BiosRom) {
+        let (card, how) = net.plain_rom(tap, dir);
+        netdev = how;
+        running.push(card);
+    }
+    qemu.args(["-netdev", &netdev]);
     qemu.args(["-device", &format!("virtio-net-pci,{rom}netdev=n0,mac={mac},bootindex=1")]);
-    Running(qemu.spawn().expect("this test needs qemu-system-x86"))
+    running.push(Running(qemu.spawn().expect("this test needs qemu-system-x86")));
+    running
 }
 
 fn text(path: &Path) -> String {
@@ -286,42 +236,94 @@ fn a_machine_boots_by_http_alone() {
     assert!(text(&dir.path().join("UefiHttp.log")).contains("HTTP"), "{}", text(&served));
 }
 
-/// The site's dnsmasq gives addresses, and kiln beside it the boot files.
-#[test]
+/// A tree with PXELINUX, which the stand-in's base has not.
 #[cfg(feature = "heavy")]
-fn machines_boot_beside_a_sites_own_dhcp_server() {
-    let dir = tempfile::tempdir().unwrap();
-    let tree = tree(dir.path(), http_grub(dir.path()));
-    for way in [Way::Uefi, Way::BiosIpxe, Way::UefiHttp] {
-        let net = Net::new();
-        // Debian's GRUB asks the site's server for its configuration, unless that one names another (docs/pxe.md).
-        let next = &["--dhcp-boot=,,192.168.31.9"][..];
-        let (_site, _dnsmasq) = net.dnsmasq(dir.path(), if matches!(way, Way::Uefi) { next } else { &[] });
-        let (_serve, served) = serve(&net, &tree, way, "proxy");
-        boots(&net, way, dir.path(), &served);
-        let told = text(&dir.path().join("dnsmasq.log"));
-        assert!(told.contains("DHCPACK(eth0) 192.168.31.74"), "{told}");
-        std::fs::remove_file(dir.path().join("dnsmasq.log")).unwrap();
-    }
-}
-
-/// The site's DHCP server names `pxelinux.0`, which takes everything by TFTP.
-#[test]
-#[cfg(feature = "heavy")]
-fn a_machine_boots_by_pxelinux() {
-    let dir = tempfile::tempdir().unwrap();
-    let loaders = dir.path().join("pxelinux");
+fn with_pxelinux(dir: &Path) -> PathBuf {
+    let loaders = dir.join("pxelinux");
     std::fs::create_dir(&loaders).unwrap();
     for file in ["/usr/lib/PXELINUX/pxelinux.0", "/usr/lib/syslinux/modules/bios/ldlinux.c32"] {
         let to = loaders.join(Path::new(file).file_name().unwrap());
         std::fs::copy(file, to).expect("this test needs pxelinux and syslinux-common");
     }
-    let tree = tree(dir.path(), Supplied { pxelinux: Some(loaders), ..Supplied::default() });
+    tree(dir, Supplied { pxelinux: Some(loaders), ..Supplied::default() })
+}
+
+/// Boots the node beside the site's dnsmasq, which gives addresses and is told `more`; kiln gives the boot files.
+#[cfg(feature = "heavy")]
+fn boots_beside_dnsmasq(tree: &Path, way: Way, more: &[&str]) {
+    let (net, dir) = (Net::new(), tree.parent().unwrap());
+    let (_site, _dnsmasq) = net.dnsmasq(dir, more);
+    let (_serve, served) = serve(&net, tree, way, "proxy");
+    boots(&net, way, dir, &served);
+    let told = text(&dir.join("dnsmasq.log"));
+    assert!(told.contains("DHCPACK(eth0) 192.168.31.74"), "{told}");
+    std::fs::remove_file(dir.join("dnsmasq.log")).unwrap();
+}
+
+#[test]
+#[cfg(feature = "heavy")]
+fn machines_boot_beside_a_sites_own_dhcp_server() {
+    let [signed, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let by_http = tree(other.path(), http_grub(other.path()));
+    for way in [Way::BiosIpxe, Way::UefiHttp] {
+        boots_beside_dnsmasq(&by_http, way, &[]);
+    }
+    // Debian's GRUB asks the site's server for its configuration, unless that one names another (docs/pxe.md).
+    let signed = tree(signed.path(), Supplied::default());
+    for way in [Way::Uefi, Way::SecureBoot] {
+        boots_beside_dnsmasq(&signed, way, &["--dhcp-boot=,,192.168.31.9"]);
+    }
+}
+
+/// A ROM that is no iPXE is given PXELINUX, which takes everything by TFTP: by kiln alone, by kiln beside a site's own server that knows
+/// nothing of it, and by that server, which names it.
+#[test]
+#[cfg(feature = "heavy")]
+fn machines_boot_by_pxelinux() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = with_pxelinux(dir.path());
+    let by_pxelinux = |way: Way| {
+        let log = dir.path().join(format!("{way:?}.log"));
+        assert!(text(&log).contains("PXELINUX"), "{}", text(&log));
+        std::fs::remove_file(log).unwrap();
+    };
+    let net = Net::new();
+    let (serving, served) = serve(&net, &tree, Way::BiosRom, "own");
+    boots(&net, Way::BiosRom, dir.path(), &served);
+    assert!(text(&served).contains("is offered pxelinux.0"), "{}", text(&served));
+    by_pxelinux(Way::BiosRom);
+    drop((serving, net));
+    [dir.path().join("qemu.sock"), dir.path().join("rom.sock")].iter().for_each(|socket| {
+        let _ = std::fs::remove_file(socket);
+    });
+    boots_beside_dnsmasq(&tree, Way::BiosRom, &[]);
+    by_pxelinux(Way::BiosRom);
     let net = Net::new();
     let (_site, _dnsmasq) = net.dnsmasq(dir.path(), &["--dhcp-boot=pxelinux.0,,192.168.31.9"]);
     let (_serve, served) = serve(&net, &tree, Way::BiosIpxe, "off");
     boots(&net, Way::BiosIpxe, dir.path(), &served);
-    assert!(text(&dir.path().join("BiosIpxe.log")).contains("PXELINUX"), "{}", text(&served));
+    by_pxelinux(Way::BiosIpxe);
+}
+
+/// Two servers that give addresses are one too many: the log says so, and the machine boots by the one whose offer it took.
+#[test]
+#[cfg(feature = "heavy")]
+fn a_second_dhcp_server_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = with_pxelinux(dir.path());
+    let net = Net::new();
+    // It answers at once, and with all that a machine needs; kiln's own offer has the same address.
+    let (_site, _dnsmasq) = net.dnsmasq(dir.path(), &["--dhcp-boot=pxelinux.0,,192.168.31.9"]);
+    let (serving, served) = serve(&net, &tree, Way::BiosRom, "own");
+    let log = dir.path().join("second.log");
+    let _machine = machine(&net, Way::BiosRom, dir.path(), TAPS[0], MAC, &log);
+    let said = verdict(&log);
+    assert_eq!(said["node"], NODE, "{said}");
+    drop(serving);
+    let (served, site) = (text(&served), text(&dir.path().join("dnsmasq.log")));
+    let took_the_sites = site.contains("DHCPACK(eth0) 192.168.31.74");
+    let told = served.contains("took the offer of another DHCP server, 192.168.31.2");
+    assert_eq!(took_the_sites, told, "{served}\n{site}");
 }
 
 /// `kiln boot` makes the network, the server and the machine by itself.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::cluster::types::HostName;
 use crate::error::{Error, IoContext, Result};
 use crate::node::adopt::{Hands, Outcome, Volume, adopt};
 use crate::node::child;
@@ -16,6 +17,9 @@ pub struct Args {
     /// Label of the medium: what `kiln build` said
     #[arg(long)]
     pub label: String,
+    /// The node that this machine is, unless it is known as another
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<HostName>,
 }
 
 /// Where the payload is mounted.
@@ -66,7 +70,7 @@ impl Hands for Machine {
 
 /// Adopts the machine, and starts it anew as the node. An unknown machine is left alone, and says so on its console.
 pub fn run_adopt(args: &Args, report: &Report) -> Result<()> {
-    match adopt(Path::new("/"), &args.label, SEED_WAIT, &Machine, report) {
+    match adopt(Path::new("/"), &args.label, args.node.as_ref(), SEED_WAIT, &Machine, report) {
         Ok(Outcome::Already) => {
             report.data("this machine is a node already\n");
             Ok(())

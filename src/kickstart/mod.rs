@@ -12,6 +12,7 @@ pub use crate::profile::Selinux;
 pub use el::El;
 use model::CORE;
 pub use model::{Command, Firewall, Kickstart, RootPassword, Stage, Word};
+pub use nocloud::user_data_for;
 
 use serde::Serialize;
 

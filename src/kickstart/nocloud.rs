@@ -2,11 +2,14 @@
 //! 18.5 (EL 7) and of all later ones. It is told to leave everything alone but the size of root, and to hand over to kiln.
 
 use super::Request;
-use crate::cluster::types::Role;
+use crate::cluster::types::{HostName, Role};
+use crate::error::{Error, Result};
 use crate::payload::{FIRST_BOOT, META_DATA, NETWORK_CONFIG, Texts, USER_DATA};
 
 /// Where the volume is mounted while the first boot begins.
 const MOUNT: &str = "/run/kiln-medium";
+/// Where the script may be told which node the machine is.
+const NODE: &str = "node=;";
 
 /// The files.
 pub(super) fn files(request: &Request<'_>) -> Texts {
@@ -23,17 +26,31 @@ pub(super) fn files(request: &Request<'_>) -> Texts {
     files
 }
 
+/// The user-data of a payload, for a machine of which an operator says by it that it is this node. cloud-init has one source of data
+/// only: where a platform has its own, the payload's is not looked at, and this is given to the platform.
+///
+/// # Errors
+/// Input: it is not as [`files`] makes it.
+pub fn user_data_for(text: &str, node: &HostName) -> Result<String> {
+    match text.matches(NODE).count() {
+        1 => Ok(text.replace(NODE, &format!("node={node};"))),
+        _ => Err(Error::input(format!("{USER_DATA} of the payload has no place for a node's name"))
+            .hint("another kiln made the image: build it again")),
+    }
+}
+
 /// `bootcmd` runs at every boot, before root grows; what it starts waits for that. `runcmd` would be done once, and is taken for
 /// done after a power cut in the middle of it.
 fn user_data(request: &Request<'_>) -> String {
     let Request { cluster, role, label, .. } = request;
     // Another volume of that label may be plugged in, a hypervisor's own: the right one names this medium.
     let script = format!(
-        "[ ! -e /var/lib/kiln/adopted ] || exit 0; mkdir -p {MOUNT}; \
+        "{NODE} [ ! -e /var/lib/kiln/adopted ] || exit 0; mkdir -p {MOUNT}; \
          for volume in $(blkid -t LABEL=cidata -o device); do \
          mount -t iso9660 -o ro \"$volume\" {MOUNT} || continue; \
-         if grep -q -F {label} {MOUNT}/kiln/manifest.json; then sh {MOUNT}{FIRST_BOOT} {MOUNT} || echo kiln: the first boot failed > /dev/console; fi; \
-         umount {MOUNT}; done"
+         if grep -q -F {label} {MOUNT}/kiln/manifest.json; then found=1; sh {MOUNT}{FIRST_BOOT} {MOUNT} \"$node\" || echo kiln: the first boot failed > /dev/console; fi; \
+         umount {MOUNT}; done; \
+         [ -n \"$found\" ] || echo kiln: no volume of this machine is the payload {label} > /dev/console"
     );
     format!(
         "#cloud-config\n\

@@ -152,6 +152,14 @@ fn the_first_boot_of_disk_images_is_sound() {
                     import subprocess; subprocess.run(['sh', '-n', '-c', command[2]], check=True)";
         check("python3", "python3-yaml", &["-c", yaml], text("/user-data"));
         assert!(text("/user-data").starts_with("#cloud-config\n"));
+        // An operator's own names the node.
+        let named = user_data_for(text("/user-data"), &"k8s-master2".parse().unwrap()).unwrap();
+        check("python3", "python3-yaml", &["-c", yaml], &named);
+        assert!(
+            named.contains("'node=k8s-master2; [ ") && text("/user-data").contains("'node=; [ "),
+            "{named}"
+        );
+        assert!(user_data_for(&named, &"k8s-master3".parse().unwrap()).is_err());
         assert_eq!(text("/meta-data"), "instance-id: KILN-PROD-MASTER-1A2B\n");
         assert_eq!(text("/network-config"), "version: 1\nconfig: disabled\n");
     }

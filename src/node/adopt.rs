@@ -20,6 +20,7 @@ use super::topic::replace;
 use super::verify::verify;
 use super::{netfiles, place, seed};
 use crate::blob::Blob;
+use crate::cluster::types::HostName;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::iso9660::SECTOR;
@@ -76,7 +77,8 @@ struct Placed {
     build_id: Sha256,
 }
 
-/// Adopts the machine whose root is `root`: `/` but for tests. `label` is the medium's; the seed of one without secrets is waited for
+/// Adopts the machine whose root is `root`: `/` but for tests. `label` is the medium's; `asked` is the node that an operator's user-data
+/// names; the seed of one without secrets is waited for
 /// as long as `seed_wait`.
 ///
 /// # Errors
@@ -84,6 +86,7 @@ struct Placed {
 pub fn adopt(
     root: &Path,
     label: &str,
+    asked: Option<&HostName>,
     seed_wait: Duration,
     hands: &dyn Hands,
     progress: &dyn Progress,
@@ -98,7 +101,7 @@ pub fn adopt(
     let node = match placed {
         Some(placed) => placed.node,
         None => {
-            let node = lay_down(root, &manifest, &volume, seed_wait, (hands, progress))?;
+            let node = lay_down(root, &manifest, (&volume, asked), seed_wait, (hands, progress))?;
             let note = Placed { node: node.clone(), build_id: manifest.build_id };
             let note = serde_json::to_string(&note)
                 .map_err(|error| Error::internal("writing a note").because(error))?;
@@ -125,7 +128,7 @@ pub fn adopt(
 fn lay_down(
     root: &Path,
     manifest: &Manifest,
-    volume: &Volume,
+    (volume, asked): (&Volume, Option<&HostName>),
     seed_wait: Duration,
     (hands, progress): (&dyn Hands, &dyn Progress),
 ) -> Result<NodeFile> {
@@ -133,7 +136,7 @@ fn lay_down(
     let mut machine = Machine::look(root)?;
     if machine.asked_node.is_none() {
         // An image for one node is for whatever machine it is put into.
-        machine.asked_node = manifest.reinstall.as_ref().map(ToString::to_string);
+        machine.asked_node = asked.or(manifest.reinstall.as_ref()).map(ToString::to_string);
     }
     let found = machine.find(manifest)?;
     let node = node_file(&found, manifest, &machine);

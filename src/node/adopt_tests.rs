@@ -63,8 +63,14 @@ impl Bench {
     }
 
     fn adopt(&self) -> Result<Outcome> {
+        self.adopt_as(None)
+    }
+
+    /// With user-data that names a node.
+    fn adopt_as(&self, node: Option<&str>) -> Result<Outcome> {
         self.steps.borrow_mut().clear();
-        adopt(self.fake.root(), "any", Duration::ZERO, self, &Silent)
+        let node = node.map(|name| name.parse().unwrap());
+        adopt(self.fake.root(), "any", node.as_ref(), Duration::ZERO, self, &Silent)
     }
 
     fn read(&self, path: &str) -> String {
@@ -97,6 +103,31 @@ impl Hands for Bench {
     fn set_up(&self, _: &Path, step: &str, _: &Volume) -> Result<()> {
         self.step(step)
     }
+}
+
+#[test]
+fn user_data_names_a_machine_that_is_unknown_and_renames_none() {
+    let bench = Bench::new(Role::Master, "52:54:00:99:99:99");
+    assert!(bench.adopt().is_err());
+    for (name, why) in [("nobody", "no such node"), ("k8s-worker1", "of profile worker")] {
+        let error = bench.adopt_as(Some(name)).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+        assert_eq!(bench.target(), "", "nothing was changed");
+    }
+    let adopted = |outcome: Result<Outcome>, name: &str| match outcome.unwrap() {
+        Outcome::Adopted(node) => assert_eq!(node.name, name),
+        Outcome::Already => panic!("it was none before"),
+    };
+    adopted(bench.adopt_as(Some("k8s-master3")), "k8s-master3");
+    assert_eq!(bench.read("opt/kubernetes/ssl/node.pem"), "key of k8s-master3\n");
+    // A machine that is known stays what it is, and what the firmware says goes before what user-data says.
+    let known = Bench::new(Role::Master, "52:54:00:00:31:74");
+    let error = known.adopt_as(Some("k8s-master3")).unwrap_err().to_string();
+    assert!(error.contains("is k8s-master2, but k8s-master3 was asked for"), "{error}");
+    adopted(known.adopt_as(Some("k8s-master2")), "k8s-master2");
+    let told = Bench::new(Role::Master, "52:54:00:99:99:99");
+    told.fake.put("sys/firmware/qemu_fw_cfg/by_name/opt/kiln/node/raw", "k8s-master1");
+    adopted(told.adopt_as(Some("k8s-master3")), "k8s-master1");
 }
 
 #[test]

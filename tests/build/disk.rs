@@ -7,9 +7,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::bases;
 use crate::project::{Project, names, sha256};
 use crate::refused::refused;
-use crate::seed::{held, mode, needles, with_password};
+use crate::seed::{held, mode, needles, same_but_for_public_facts, with_password};
 
 /// A project whose base is a cloud image too.
 fn project() -> Project {
@@ -104,6 +105,67 @@ fn the_public_half_of_an_image_holds_no_secret_in_any_byte() {
     let id = |file: &Path| inspected(&project, file)["kiln"]["build_id"].clone();
     assert_eq!(id(&seed), id(&public));
     assert_ne!(id(&project.dir.join("other.iso")), id(&public));
+}
+
+#[test]
+fn an_operators_user_data_names_a_node_of_the_image() {
+    let project = project();
+    project.pass(&["build", "-p", "lb", "--format", "qcow2", "--size", "1G"]);
+    let image = "out/demo-lb.qcow2";
+    let plain = project.pass(&["inspect", "--user-data", image]).out;
+    let named = project.pass(&["inspect", "--user-data", "--node", "lb2", image]).out;
+    assert!(plain.starts_with("#cloud-config\n") && plain != named, "{plain}");
+    assert_eq!(plain.replace("'node=; [ ", "'node=lb2; [ "), named);
+    let done = project.run(&["inspect", "--user-data", "--node", "k8s-master1", image]);
+    assert_eq!(done.code, Some(2));
+    assert!(done.err.contains("no node of profile lb") && done.err.contains("lb1, lb2"), "{}", done.err);
+    let done = project.run(&["inspect", "--user-data", "cloud.raw"]);
+    assert!(done.code == Some(2) && done.err.contains("carries no payload"), "{}", done.err);
+    project.pass(&["build", "-p", "lb"]);
+    let done = project.run(&["inspect", "--user-data", "out/demo-lb.iso"]);
+    assert!(done.code == Some(2) && done.err.contains("no user-data on it"), "{}", done.err);
+}
+
+/// The payload of a raw image, taken apart by sfdisk and xorriso; and the bytes before it.
+fn taken_apart(project: &Project, image: &Path) -> (PathBuf, Vec<u8>) {
+    let told = Command::new("/usr/sbin/sfdisk").arg("--json").arg(image).output().unwrap();
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let last = told["partitiontable"]["partitions"].as_array().unwrap().last().unwrap().clone();
+    let bytes = |key: &str| usize::try_from(last[key].as_u64().unwrap() * 512).unwrap();
+    let mut all = std::fs::read(image).unwrap();
+    let (start, end) = (bytes("start"), bytes("start") + bytes("size"));
+    let to = project.beside(image.file_stem().unwrap().to_str().unwrap());
+    let volume = to.join("volume.iso");
+    std::fs::write(&volume, &all[start..end]).unwrap();
+    let mut xorriso = Command::new("xorriso");
+    xorriso.args(["-report_about", "WARNING", "-osirrox", "on", "-indev"]).arg(&volume);
+    bases::run(xorriso.args(["-extract", "/"]).arg(to.join("files")));
+    all.truncate(start);
+    (to.join("files"), all)
+}
+
+#[test]
+fn public_images_of_two_clusters_differ_in_their_public_facts_only() {
+    let project = project();
+    let build = ["build", "-p", "master", "--format", "raw", "--size", "1G", "--secrets", "seed"];
+    project.pass(&[&build[..], &["-o", "one.raw"]].concat());
+    // Other secrets under the same authorities: the same bytes.
+    std::fs::remove_dir_all(project.dir.join("pki/nodes")).unwrap();
+    std::fs::remove_file(project.dir.join("pki/bootstrap-token.toml")).unwrap();
+    project.pass(&[&build[..], &["-o", "again.raw"]].concat());
+    assert_eq!(sha256(&project.dir.join("again.raw")), sha256(&project.dir.join("one.raw")));
+    // Other authorities.
+    std::fs::rename(project.dir.join("pki"), project.dir.join("old-pki")).unwrap();
+    project.pass(&[&build[..], &["-o", "two.raw"]].concat());
+    let [(one, first), (two, second)] =
+        ["one.raw", "two.raw"].map(|file| taken_apart(&project, &project.dir.join(file)));
+    let texts = ["user-data", "meta-data", "kiln/first-boot.sh", "kiln/set-up.sh", "kiln/manifest.json"];
+    same_but_for_public_facts(&one, &two, &texts, &texts[..4]);
+    let differ = first.chunks(512).zip(second.chunks(512)).filter(|(one, two)| one != two).count();
+    assert!(
+        first.len() == second.len() && differ <= 34,
+        "{differ} sectors before the payload: more than a GPT"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod payload;
 pub mod sbom;
 pub mod text;
+pub mod user_data;
 
 use serde::Serialize;
 
