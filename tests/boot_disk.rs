@@ -221,3 +221,45 @@ fn a_vendors_own_image_becomes_a_node_beside_a_seed() {
     assert!(mib > 7000, "root has {mib} MiB");
     done(&disk);
 }
+
+/// A hypervisor's own volume for cloud-init wins over the payload. The user-data on it is what `kiln inspect` printed: it leads to the
+/// payload, and names a machine that nothing else is known by.
+#[test]
+fn an_operators_user_data_names_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let (project, image) = built(dir.path(), "mbr", &[]);
+    let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    let out = kiln.args(["inspect", "--user-data", "--node", "lb2"]).arg(&image).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let own = dir.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::write(own.join("user-data"), out.stdout).unwrap();
+    std::fs::write(own.join("meta-data"), "instance-id: i-0815\nlocal-hostname: vm-0815\n").unwrap();
+    let volume = dir.path().join("own.iso");
+    let mut xorriso = Command::new("xorriso");
+    xorriso.args(["-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-R", "-o"]).arg(&volume).arg(&own);
+    assert!(xorriso.status().expect("this test needs xorriso").success());
+    let disc = format!("file={},format=raw,ro,unchanged", volume.display());
+    let words = [
+        "--firmware",
+        "bios",
+        "--mac",
+        "52:54:00:99:99:99",
+        "--install",
+        "--disk",
+        &disc,
+        "--until",
+        "host lb2",
+        "--until",
+        "login:",
+    ];
+    let (said, disk) = boot(&project, &image, &words);
+    assert!(said.contains("this machine is lb2 now"), "{said}");
+    for name in ["lb1", "lb2"] {
+        assert!(
+            archive(&disk, name).iter().all(|byte| *byte == 0),
+            "{name}: its secrets are on the disk still"
+        );
+    }
+    done(&disk);
+}

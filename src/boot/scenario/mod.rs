@@ -29,7 +29,7 @@ pub struct Entry {
     pub spec: InstallSpec,
     /// Seconds after the first machine.
     pub delay: Duration,
-    /// An earlier machine that must be ready or done before this one is started.
+    /// An earlier machine that must be done before this one is started; ready, if it stays.
     pub after: Option<usize>,
 }
 
@@ -102,7 +102,10 @@ impl Together<'_> {
         let mut state = self.state();
         loop {
             let free = state.running < self.scenario.jobs;
-            let waited = entry.after.is_none_or(|other| state.ready[other] || state.done[other]);
+            // One that stays is ready for others; one that does not still has its disks until it is done.
+            let stays = |other: usize| self.scenario.entries[other].stays();
+            let waited =
+                entry.after.is_none_or(|other| state.done[other] || (state.ready[other] && stays(other)));
             if state.started == number && free && waited && self.since.elapsed() >= entry.delay {
                 state.started += 1;
                 state.running += 1;
