@@ -314,6 +314,11 @@ fn tell_addresses(project: &Project) {
         "[Unit]\nDescription=Tells addresses\n[Service]\nExecStart=/usr/local/bin/tell-addresses\n\
         [Install]\nWantedBy=multi-user.target\n",
     );
+    // Should it fail, the log has to say why.
+    write(
+        "overlays/lb/usr/lib/systemd/system/sshd.service.d/console.conf",
+        "[Service]\nStandardOutput=journal+console\nStandardError=journal+console\n",
+    );
     write(
         "overlays/lb/usr/local/bin/tell-addresses",
         // The line is opened anew each time: a getty that starts takes it from whoever holds it.
