@@ -129,7 +129,7 @@ fn power_cuts() {
     let dir = tempfile::tempdir().unwrap();
     let medium = small(dir.path()).build("lb", &[]);
     let mut scenario = Scenario::new(dir.path(), "cuts");
-    let cuts = [
+    let early = [
         "kernel+3",
         "%pre+2",
         "storage",
@@ -137,21 +137,19 @@ fn power_cuts() {
         "%pre-install",
         "packages: laying+1",
         "packages: laying+9",
-        "boot loader",
-        "boot loader+2",
-        "configuration",
-        "%post in",
-        "%post in+1",
-        "%post in+3",
-        "end",
     ];
+    let late =
+        ["boot loader", "boot loader+2", "configuration", "%post in", "%post in+1", "%post in+3", "end"];
     // What is cut at the very end has all but the last step, which the start from the disk makes before it restarts.
-    let cuts = cuts
-        .map(|cut| format!("[[machine.phase]]\nmedium = true\nexpect = [\"cut\"]\npower_cut = {cut:?}\n"));
-    let phases = cuts.concat()
-        + "[[machine.phase]]\nmedium = true\nexpect = [\"reset\"]\n\
+    let end = "[[machine.phase]]\nmedium = true\nexpect = [\"reset\"]\n\
         [[machine.phase]]\nexpect = [\"ready\"]\nuntil = [\"login:\"]\nresets = 1\n";
-    scenario.machine("cut-and-cut", &medium, LB1, &format!("firmware = \"uefi\"\n{phases}{DISK}"));
+    for (name, cuts) in [("cut-early", early), ("cut-late", late)] {
+        let cuts = cuts.map(|cut| {
+            format!("[[machine.phase]]\nmedium = true\nexpect = [\"cut\"]\npower_cut = {cut:?}\n")
+        });
+        let phases = cuts.concat() + end;
+        scenario.machine(name, &medium, LB1, &format!("firmware = \"uefi\"\n{phases}{DISK}"));
+    }
     let phases = "[[machine.phase]]\nmedium = true\nexpect = [\"cut\"]\npower_cut = \"%post in+1\"\n\
         [[machine.phase]]\nexpect = [\"ready\"]\nuntil = [\"the installation of this machine was cut short\"]\nthen = \"pull-plug\"\n\
         [[machine.phase]]\nmedium = true\nexpect = [\"reset\"]\n\
