@@ -1681,12 +1681,16 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__inspect)
-            opts="-q -h --check --json --sbom --color --quiet --help"
+            opts="-q -h --check --json --sbom --user-data --node --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1817,13 +1821,17 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__node__subcmd__adopt)
-            opts="-q -h --label --color --quiet --help"
+            opts="-q -h --label --node --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

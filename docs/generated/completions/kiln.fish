@@ -55,12 +55,14 @@ complete -c kiln -n "__fish_kiln_using_subcommand init" -l force -d 'Replace a f
 complete -c kiln -n "__fish_kiln_using_subcommand init" -l eject -d 'Write profiles/, overlays/ and kickstart/ instead: beside a cluster.toml they override kiln\'s own, file by file'
 complete -c kiln -n "__fish_kiln_using_subcommand init" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l node -d 'The node that the user-data is to name' -r
 complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l check -d 'Read it all: verify the implanted MD5 and every payload file\'s digest'
 complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l json -d 'Print JSON'
 complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l sbom -d 'Print the bill of materials of a medium that kiln made, as SPDX 2.3 in JSON'
+complete -c kiln -n "__fish_kiln_using_subcommand inspect" -l user-data -d 'Print the user-data of a disk image, to be given to a machine by a platform that has user-data of its own'
 complete -c kiln -n "__fish_kiln_using_subcommand inspect" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand check" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
@@ -290,6 +292,7 @@ never\t'Never'"
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from unfinished" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from unfinished" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from adopt" -l label -d 'Label of the medium: what `kiln build` said' -r
+complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from adopt" -l node -d 'The node that this machine is, unless it is known as another' -r
 complete -c kiln -n "__fish_kiln_using_subcommand node; and __fish_seen_subcommand_from adopt" -l color -d 'When to use colour' -r -f -a "auto\t'Colour on a terminal unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
