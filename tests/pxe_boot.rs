@@ -13,6 +13,9 @@ mod common;
 mod make;
 #[path = "pxe/net.rs"]
 mod net;
+#[cfg(feature = "heavy")]
+#[path = "pxe/site.rs"]
+mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,14 +114,15 @@ fn machine(net: &Net, way: Way, dir: &Path, tap: &str, mac: &str, log: &Path) ->
         }
     }
     let rom = if way.bios() { "" } else { "romfile=," };
-    let mut running = Vec::new();
-    let mut netdev = format!("tap,id=n0,ifname={tap},script=no,downscript=no");
-    #[cfg(feature = "heavy")]
-    if matches!(way, Way::BiosRom) {
-        let (card, how) = net.plain_rom(tap, dir);
-        netdev = how;
-        running.push(card);
-    }
+    let tapped = || (Vec::new(), format!("tap,id=n0,ifname={tap},script=no,downscript=no"));
+    let (mut running, netdev) = match way {
+        #[cfg(feature = "heavy")]
+        Way::BiosRom => {
+            let (card, how) = net.plain_rom(tap, dir);
+            (vec![card], how)
+        }
+        _ => tapped(),
+    };
     qemu.args(["-netdev", &netdev]);
     qemu.args(["-device", &format!("virtio-net-pci,{rom}netdev=n0,mac={mac},bootindex=1")]);
     running.push(Running(qemu.spawn().expect("this test needs qemu-system-x86")));
