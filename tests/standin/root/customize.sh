@@ -82,6 +82,8 @@ settle() {
   mkdir -p "$root/etc/sysconfig/network-scripts" "$root/etc/selinux" "$root/var/log/chrony"
   printf '[main]\nno-auto-default=*\n' >"$root/etc/NetworkManager/conf.d/00-standin.conf"
   : >"$root/etc/machine-id"
+  # Without ssh.service systemd would make a second server of it, and whichever starts last finds the port taken.
+  rm -f "$root/etc/init.d/ssh"
   rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/etc/hostname" "$root"/etc/nginx/sites-enabled/*
   printf 'kiln STAND-IN: Debian under kiln, in place of an Enterprise Linux.\n\\n \\l\n\n' >"$root/etc/issue"
   # Perl is there because a library of keepalived's can be scripted in it; hwdb names devices for people.
