@@ -63,6 +63,20 @@ fn boot(project: &Project, image: &Path, words: &[&str]) -> (String, PathBuf) {
     (all, Path::new(kept).with_extension("disk"))
 }
 
+/// Starts a machine from the image with another disk, which is not to change, until it is that node.
+fn becomes(
+    project: &Project,
+    (image, disc): (&Path, &str),
+    firmware: &str,
+    mac: &str,
+    node: &str,
+) -> (String, PathBuf) {
+    let host = format!("host {node}");
+    let disc = format!("file={disc},format=raw,ro,unchanged");
+    let words = ["--firmware", firmware, "--mac", mac, "--install", "--disk", &disc];
+    boot(project, image, &[&words[..], &["--until", &host, "--until", "login:"]].concat())
+}
+
 /// The payload's volume on a disk.
 fn payload(disk: &Path) -> Iso<Window<Qcow2<File>>> {
     let image = Qcow2::open(File::open(disk).unwrap()).unwrap();
@@ -167,21 +181,8 @@ fn an_unknown_machine_is_left_as_it_is_and_says_so() {
 fn an_image_without_secrets_takes_them_from_its_seed() {
     let dir = tempfile::tempdir().unwrap();
     let (project, image) = built(dir.path(), "gpt", &["--secrets", "seed"]);
-    let seed = format!("file={},format=raw,ro,unchanged", image.with_extension("seed.iso").display());
-    let words = [
-        "--firmware",
-        "uefi",
-        "--mac",
-        LB1,
-        "--install",
-        "--disk",
-        &seed,
-        "--until",
-        "host lb1",
-        "--until",
-        "login:",
-    ];
-    let (said, disk) = boot(&project, &image, &words);
+    let seed = image.with_extension("seed.iso").display().to_string();
+    let (said, disk) = becomes(&project, (&image, &seed), "uefi", LB1, "lb1");
     assert!(said.contains("this machine is lb1 now"), "{said}");
     done(&disk);
 }
@@ -198,21 +199,8 @@ fn a_vendors_own_image_becomes_a_node_beside_a_seed() {
     std::fs::copy(cloud("mbr"), &larger).unwrap();
     let grown = Command::new("qemu-img").args(["resize", "-q"]).arg(&larger).arg("8G").status().unwrap();
     assert!(grown.success());
-    let disc = format!("file={},format=raw,ro,unchanged", seed.display());
-    let words = [
-        "--firmware",
-        "bios",
-        "--mac",
-        LB1,
-        "--install",
-        "--disk",
-        &disc,
-        "--until",
-        "host lb1",
-        "--until",
-        "login:",
-    ];
-    let (said, disk) = boot(&project, &larger, &words);
+    let disc = seed.display().to_string();
+    let (said, disk) = becomes(&project, (&larger, &disc), "bios", LB1, "lb1");
     assert!(
         said.contains("this machine is lb1 now") && said.contains("take it away from this machine"),
         "{said}"
@@ -239,21 +227,8 @@ fn an_operators_user_data_names_the_node() {
     let mut xorriso = Command::new("xorriso");
     xorriso.args(["-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-R", "-o"]).arg(&volume).arg(&own);
     assert!(xorriso.status().expect("this test needs xorriso").success());
-    let disc = format!("file={},format=raw,ro,unchanged", volume.display());
-    let words = [
-        "--firmware",
-        "bios",
-        "--mac",
-        "52:54:00:99:99:99",
-        "--install",
-        "--disk",
-        &disc,
-        "--until",
-        "host lb2",
-        "--until",
-        "login:",
-    ];
-    let (said, disk) = boot(&project, &image, &words);
+    let disc = volume.display().to_string();
+    let (said, disk) = becomes(&project, (&image, &disc), "bios", "52:54:00:99:99:99", "lb2");
     assert!(said.contains("this machine is lb2 now"), "{said}");
     for name in ["lb1", "lb2"] {
         assert!(

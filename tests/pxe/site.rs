@@ -38,6 +38,11 @@ impl Net {
     /// A card on a tap device whose ROM does not say that it is iPXE; what QEMU is to be told of it.
     pub fn plain_rom(&self, tap: &str, dir: &Path) -> (Running, String) {
         let [qemu, own] = ["qemu.sock", "rom.sock"].map(|name| dir.join(name));
+        // Of a card before this one.
+        [&qemu, &own]
+            .into_iter()
+            .filter(|old| old.exists())
+            .for_each(|old| std::fs::remove_file(old).unwrap());
         let mut rom = self.within("python3");
         rom.arg(common::root().join("tests/pxe/plain_rom.py")).arg(tap).args([&qemu, &own]);
         let rom = Running(rom.spawn().expect("this test needs python3"));
