@@ -227,6 +227,40 @@ fn machines_boot_from_kiln_serve_alone() {
     }
 }
 
+/// What is asked on another interface than the one that kiln was given is none of its business, whoever asks.
+#[test]
+fn another_interface_is_not_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = tree(dir.path(), Supplied::default());
+    let net = Net::new();
+    for words in [
+        "link add in0 type veth peer name in1",
+        "link set in0 master br0",
+        "link add out0 type veth peer name out1",
+    ] {
+        net.ip(words);
+    }
+    net.ip("addr add 192.168.77.9/24 dev out0");
+    ["in0", "in1", "out0", "out1"].iter().for_each(|card| net.ip(&format!("link set {card} up")));
+    let (_serve, served) = serve(&net, &tree, Way::Uefi, "own");
+    let asks = |card: &str| {
+        let script = common::root().join("tests/pxe/discover.py");
+        bases::run(net.within("python3").arg(script).args([card, MAC]));
+    };
+    let offered = || text(&served).matches("is offered shimx64.efi").count();
+    let begun = Instant::now();
+    // Once it is heard where it should be, it would be heard elsewhere too.
+    while offered() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", text(&served));
+        asks("in1");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let before = offered();
+    (0..5).for_each(|_| asks("out1"));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(offered(), before, "{}", text(&served));
+}
+
 /// The firmware takes loader, kernel and initrds by HTTP, and asks for nothing by TFTP.
 #[test]
 #[cfg(feature = "heavy")]
