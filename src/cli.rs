@@ -50,7 +50,7 @@ pub enum Command {
     /// Give a PXE tree out by DHCP, TFTP and HTTP, and show how far its machines are
     Serve(command::serve::Args),
     /// Boot a medium in QEMU and judge it
-    Boot(command::boot::Args),
+    Boot(Box<command::boot::Args>),
     /// Verify the signature of a medium, and that it is whole
     Verify(command::verify::Args),
     /// Show how the running cluster is: nodes, workloads, requests, what ends

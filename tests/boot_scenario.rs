@@ -31,6 +31,7 @@ serial = "SN1"
 asset = "U7"
 rtc = "2020-01-01T00:00:00"
 memory = 512
+cpu = "core2duo"
 stay = true
 [[machine.disk]]
 size = "20G"
@@ -76,6 +77,7 @@ fn a_file_becomes_machines() {
     let [first, second] = &scenario.entries[..] else { panic!() };
     assert_eq!(first.spec.medium.as_deref(), Some(Path::new("dir/out/master.iso")));
     assert_eq!((first.spec.hardware.firmware, first.spec.attach), (Firmware::Uefi, Attach::Usb));
+    assert_eq!(first.spec.hardware.cpu.as_str(), "core2duo");
     assert_eq!((first.spec.hardware.memory, first.spec.limits.total), (512, Duration::from_secs(900)));
     assert!(matches!(first.spec.hardware.nics[0].wire, Wire::Segment(_)));
     let disk = Disk { bus: Bus::Nvme, sector: Some(4096), ..Disk::blank(20 << 30) };

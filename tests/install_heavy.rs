@@ -229,7 +229,7 @@ fn a_live_node_stays() {
     scenario.run();
 }
 
-/// Too little memory, damaged media and the menu's entry that looks for damage, and others on the segment.
+/// Too little memory, a processor that is too old, damaged media and the menu's entry that looks for damage, and others on the segment.
 #[test]
 fn machines_and_media() {
     let dir = tempfile::tempdir().unwrap();
@@ -239,6 +239,9 @@ fn machines_and_media() {
     let little =
         "firmware = \"bios\"\nmemory = 512\nexpect = \"refused\"\nuntil = [\"MiB of memory; lb1\"]\n";
     scenario.machine("little-memory", &medium, LB1, &format!("{little}{blank}"));
+    // EL9 is built for x86-64-v2.
+    let old = "firmware = \"uefi\"\ncpu = \"core2duo\"\nexpect = \"refused\"\nuntil = [\"needs x86-64-v2; the processor lacks\"]\n";
+    scenario.machine("old-processor", &medium, LB1, &format!("{old}{blank}"));
     let damaged = dir.path().join("damaged.iso");
     disks::flip(&medium, "/kiln/common.tar", &damaged);
     let says = "firmware = \"uefi\"\nexpect = \"refused\"\nuntil = [\"/kiln/common.tar: has SHA-256\"]\n";

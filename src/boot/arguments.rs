@@ -64,7 +64,8 @@ impl Arguments {
         if machine.hold {
             self.flag("-no-shutdown");
         }
-        self.pair("-display", "none").pair("-machine", &format!("q35{smm}{serial}")).pair("-cpu", "max");
+        self.pair("-display", "none").pair("-machine", &format!("q35{smm}{serial}"));
+        self.pair("-cpu", machine.hardware.cpu.as_str());
         self.pair("-smp", &machine.hardware.cpus.to_string());
         self.pair("-m", &machine.hardware.memory.to_string());
         self.pair("-accel", if machine.accel == Accel::Kvm { "kvm" } else { "tcg,thread=multi" });

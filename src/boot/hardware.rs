@@ -1,6 +1,7 @@
 //! The machine that is played: processors, memory, network cards, what its SMBIOS says, its clock. Disks are in `disk`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -84,6 +85,45 @@ impl FromStr for Rtc {
     }
 }
 
+/// Which processor is played, by QEMU's name of its model: `core2duo`, `Nehalem`, or `max`, all that QEMU can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cpu(String);
+
+impl Cpu {
+    /// As QEMU writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self("max".to_owned())
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Cpu {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // No comma: options that follow one are QEMU's own language. No `?` and no `help` either, with which QEMU only lists.
+        let named = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if !named || text == "help" {
+            return Err(format!(
+                "`{text}` is no name of a processor; `qemu-system-x86_64 -cpu help` lists them"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// A machine without its disks.
 #[derive(Debug, Clone)]
 pub struct Hardware {
@@ -93,6 +133,8 @@ pub struct Hardware {
     pub memory: u32,
     /// Processors.
     pub cpus: u8,
+    /// Their model.
+    pub cpu: Cpu,
     /// Network cards, in the order of their PCI slots.
     pub nics: Vec<Nic>,
     /// SMBIOS system serial number (type 1).
@@ -116,6 +158,7 @@ impl Hardware {
             firmware,
             memory: 1024,
             cpus: 2,
+            cpu: Cpu::default(),
             nics: Vec::new(),
             serial: None,
             uuid: None,
@@ -178,6 +221,16 @@ mod tests {
         assert_eq!("2020-01-01T00:00:00".parse::<Rtc>().unwrap().as_str(), "2020-01-01T00:00:00");
         for bad in ["", "utc", "2020-13-01T00:00:00", "2020-01-01", "2020-01-01T00:00:00,clock=vm"] {
             assert!(bad.parse::<Rtc>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn processors_are_names() {
+        for good in ["max", "core2duo", "Nehalem-v2", "486"] {
+            assert_eq!(good.parse::<Cpu>().unwrap().to_string(), good);
+        }
+        for bad in ["", "help", "?", "max,+avx", "-v2", "two words"] {
+            assert!(bad.parse::<Cpu>().unwrap_err().contains("-cpu help"), "{bad}");
         }
     }
 

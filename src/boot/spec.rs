@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::hardware::{Hardware, Nic};
+use super::hardware::{Cpu, Hardware, Nic};
 use super::served::Way;
 use crate::cluster::types::{Mac, SystemUuid};
 use crate::error::{Error, Result};
@@ -126,6 +126,8 @@ pub struct BootSpec {
     pub memory: u32,
     /// Processors.
     pub cpus: u8,
+    /// Their model.
+    pub cpu: Cpu,
     /// Address of the network card; without one there is no card. The card's wire leads nowhere.
     pub mac: Option<Mac>,
     /// SMBIOS system serial number.
@@ -167,6 +169,7 @@ impl BootSpec {
             way: Way::Tftp,
             memory: 1024,
             cpus: 2,
+            cpu: Cpu::default(),
             mac: None,
             serial: None,
             uuid: None,
@@ -187,6 +190,7 @@ impl BootSpec {
         let mut hardware = Hardware::new(self.firmware);
         hardware.memory = self.memory;
         hardware.cpus = self.cpus;
+        hardware.cpu.clone_from(&self.cpu);
         hardware.nics = self.mac.map(Nic::new).into_iter().collect();
         hardware.wire(self.attach, self.way);
         hardware.serial.clone_from(&self.serial);

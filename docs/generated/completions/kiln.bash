@@ -431,7 +431,7 @@ _kiln() {
             return 0
             ;;
         kiln__subcmd__boot)
-            opts="-q -h --firmware --as --network-boot --memory --cpus --mac --serial --uuid --accel --qemu --timeout --silence --expect-node --log --junit --json --screenshot --keep --install --disk --expect --until --boots --boot-order --medium-stays --power-cut --power-cut-at --settle --asset --rtc --scenario --jobs --color --quiet --help"
+            opts="-q -h --firmware --as --network-boot --memory --cpus --cpu --mac --serial --uuid --accel --qemu --timeout --silence --expect-node --log --junit --json --screenshot --keep --install --disk --expect --until --boots --boot-order --medium-stays --power-cut --power-cut-at --settle --asset --rtc --scenario --jobs --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -454,6 +454,10 @@ _kiln() {
                     return 0
                     ;;
                 --cpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpu)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

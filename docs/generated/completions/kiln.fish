@@ -458,6 +458,7 @@ complete -c kiln -n "__fish_kiln_using_subcommand boot" -l network-boot -d 'How 
 http\t'Loaders come by HTTP: UEFI HTTP Boot'"
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l memory -d 'Memory of the machine' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l cpus -d 'Processors of the machine' -r
+complete -c kiln -n "__fish_kiln_using_subcommand boot" -l cpu -d 'Their model, as QEMU names it: core2duo, Nehalem, or max, all that QEMU can' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l mac -d 'Address of its network card; without one it has no card. With --install there may be several' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l serial -d 'Its SMBIOS serial number' -r
 complete -c kiln -n "__fish_kiln_using_subcommand boot" -l uuid -d 'Its SMBIOS UUID' -r

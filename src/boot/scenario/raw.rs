@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::boot::disk::{self, Bus, Disk, Format};
-use crate::boot::hardware::{NicModel, Rtc};
+use crate::boot::hardware::{Cpu, NicModel, Rtc};
 use crate::boot::install::phase::{After, Cut, Ending, duration};
 use crate::boot::machine::Order;
 use crate::boot::spec::{Accel, Attach, Firmware};
@@ -41,6 +41,7 @@ pub struct Machine {
     pub attach: Attach,
     pub memory: Option<u32>,
     pub cpus: Option<u8>,
+    pub cpu: Option<Text<Cpu>>,
     #[serde(default)]
     pub macs: Vec<Text<Mac>>,
     #[serde(default)]

@@ -162,6 +162,7 @@ fn hardware(raw: &mut raw::Machine) -> Hardware {
     let mut hardware = Hardware::new(raw.firmware);
     hardware.memory = raw.memory.unwrap_or(hardware.memory);
     hardware.cpus = raw.cpus.unwrap_or(hardware.cpus);
+    hardware.cpu = raw.cpu.take().map_or(hardware.cpu, |cpu| cpu.0);
     hardware.nics = raw.macs.drain(..).map(|mac| Nic { wire: segment(), ..Nic::new(mac.0) }).collect();
     hardware.nics.extend(raw.nic.drain(..).map(|nic| Nic {
         mac: nic.mac.0,

@@ -110,6 +110,7 @@ fn spec(args: &super::Args, medium: &Path, work: &Path) -> InstallSpec {
     let mut hardware = Hardware::new(args.firmware);
     hardware.memory = args.memory;
     hardware.cpus = args.cpus;
+    hardware.cpu.clone_from(&args.cpu);
     hardware.nics = args.mac.iter().map(|&mac| Nic::new(mac)).collect();
     hardware.serial.clone_from(&args.serial);
     hardware.uuid.clone_from(&args.uuid);

@@ -6,6 +6,7 @@ mod scenario;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::boot::hardware::Cpu;
 use crate::boot::{self, Accel, Attach, BootOutcome, BootSpec, Firmware};
 use crate::cluster::types::{Mac, SystemUuid};
 use crate::error::{Class, Error, IoContext, Result};
@@ -49,6 +50,9 @@ pub struct Args {
     /// Processors of the machine
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     pub cpus: u8,
+    /// Their model, as QEMU names it: core2duo, Nehalem, or max, all that QEMU can
+    #[arg(long, default_value_t, value_name = "MODEL")]
+    pub cpu: Cpu,
     /// Address of its network card; without one it has no card. With --install there may be several
     #[arg(long)]
     pub mac: Vec<Mac>,
@@ -202,6 +206,7 @@ fn spec(args: &Args, medium: &Path, work: &Path) -> Result<BootSpec> {
     spec.way = args.network_boot;
     spec.memory = args.memory;
     spec.cpus = args.cpus;
+    spec.cpu.clone_from(&args.cpu);
     spec.mac = mac;
     spec.serial.clone_from(&args.serial);
     spec.uuid.clone_from(&args.uuid);
