@@ -23,7 +23,7 @@ esac; done
 greet() { echo '{"QMP": {"version": {}, "capabilities": []}}'; read -r _; echo '{"return": {}}'; read -r _; echo '{"return": {}}'; }
 say() { printf '%s\r\n' "$*" >>"$serial"; }
 off() { echo '{"event": "SHUTDOWN", "data": {"guest": true, "reason": "'"$1"'"}}'; exit 0; }
-hang() { while read -r line; do case $line in *quit*) exit 0 ;; esac; done; }
+hang() { while read -r line; do case $line in *quit*) exit 0 ;; *registers*) echo '{"return": "RIP=10 HLT=1\r\n"}' ;; esac; done; }
 pass='{"verdict":"pass","stage":"done","node":"k8s-master1","files":3,"firmware":"bios"}'
 fail='{"verdict":"fail","stage":"payload","node":null,"message":"a file differs"}'
 "#;
@@ -145,10 +145,12 @@ fn silence_and_endlessness_are_limited() {
     silent.spec.limits.quiet_loader = Duration::from_secs(1);
     let (kind, message) = silent.fails();
     assert_eq!(kind, FailureKind::Silent);
-    assert!(message.contains("loader"), "{message}");
+    assert!(message.contains("loader stage; its processors wait for an interrupt"), "{message}");
     let mut endless = fake("greet; while :; do say tick; sleep 0.1; done");
     endless.spec.limits.total = Duration::from_secs(1);
-    assert_eq!(endless.fails().0, FailureKind::Timeout);
+    let (kind, message) = endless.fails();
+    assert_eq!(kind, FailureKind::Timeout);
+    assert!(message.ends_with("QEMU's monitor does not answer either"), "{message}");
 }
 
 #[test]

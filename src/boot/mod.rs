@@ -18,6 +18,7 @@ pub mod install;
 pub mod junit;
 mod machine;
 pub mod matrix;
+mod processors;
 mod qmp;
 pub mod scenario;
 mod serial;

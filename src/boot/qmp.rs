@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Longest line; QEMU's own answers to what is asked here stay below 1 KiB.
-const LINE_LIMIT: usize = 256 << 10;
+/// Longest line. The registers of a processor are about 3 KiB, and there may be 255 of them.
+const LINE_LIMIT: usize = 768 << 10;
 
 /// What came from the monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Message {
     Greeting,
     /// A command succeeded.
     Done,
+    /// A command succeeded; QEMU's answer, a text for people.
+    Told(String),
     /// A command failed; QEMU's words.
     Refused(String),
     /// The guest is off or reset; QEMU's reason.
@@ -95,6 +97,12 @@ impl Monitor {
         self.send(&json!({"execute": "screendump", "arguments": {"filename": file, "format": "png"}}));
     }
 
+    /// Asks for the registers of all processors, as a text for people. There is no command of QMP for them.
+    pub fn registers(&mut self) {
+        let line = json!({"command-line": "info registers -a"});
+        self.send(&json!({"execute": "human-monitor-command", "arguments": line}));
+    }
+
     /// Presses the power button.
     pub fn power_down(&mut self) {
         self.send(&json!({"execute": "system_powerdown"}));
@@ -123,6 +131,9 @@ fn parse(line: &[u8]) -> Result<Message, String> {
     }
     if let Some(error) = object.get("error") {
         return Ok(Message::Refused(text(&error["desc"])));
+    }
+    if let Some(Value::String(told)) = object.get("return") {
+        return Ok(Message::Told(told.clone()));
     }
     Ok(match object.get("event").and_then(Value::as_str) {
         Some("SHUTDOWN") => {
@@ -156,6 +167,7 @@ mod tests {
     fn events_and_answers_are_told_apart() {
         let text = br#"{"QMP": {"version": {}}}
 {"return": {}}
+{"return": "RIP=10\r\n"}
 {"error": {"class": "GenericError", "desc": "no console"}}
 {"timestamp": {}, "event": "RESUME"}
 {"event": "GUEST_PANICKED", "data": {}}
@@ -166,6 +178,7 @@ mod tests {
         let expected = [
             Message::Greeting,
             Message::Done,
+            Message::Told("RIP=10\r\n".into()),
             Message::Refused("no console".into()),
             Message::Other("RESUME".into()),
             Message::Panicked,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::console::{Console, News, StageTime, seconds};
 use super::machine::{Machine, Running};
+use super::processors;
 use super::qmp::{Message, Monitor};
 use super::serial::LOG_LIMIT;
 use super::spec::Limits;
@@ -194,7 +195,7 @@ impl Watch<'_> {
                         }
                         Message::Panicked => self.ended.panicked = true,
                         Message::Refused(why) => self.progress.warn(&format!("QEMU: {why}")),
-                        Message::Greeting | Message::Done | Message::Other(_) => {}
+                        Message::Greeting | Message::Done | Message::Told(_) | Message::Other(_) => {}
                     }
                 }
             }
@@ -279,10 +280,20 @@ impl Watch<'_> {
         Ok(())
     }
 
+    /// Adds to what is said of a machine that says nothing, or does not come to an end, what its processors do.
+    fn who_hangs(&mut self, monitor: &mut Monitor) {
+        if let Some((failure, _)) = &mut self.failed
+            && matches!(failure.kind, FailureKind::Silent | FailureKind::Timeout)
+        {
+            failure.message = format!("{}; {}", failure.message, processors::ask(monitor));
+        }
+    }
+
     /// Takes the picture, ends QEMU, reads what is left.
     fn end(&mut self, running: &mut Running, monitor: &mut Monitor) -> Result<()> {
         let mut patience = PATIENCE;
         if !monitor.closed() && !self.cut {
+            self.who_hangs(monitor);
             if self.failed.is_some() || self.manner.always && !self.pictured {
                 self.picture(monitor)?;
                 // Only a picture takes that long.

@@ -25,11 +25,12 @@ if=none,id=disk0,*) disk=${a#*file=} ;;
 esac; done
 heard() { read -r line || exit 0; echo "$line" >>"$here/said.$phase"; }
 picture() { f=${line#*filename\":\"}; printf PNG >"${f%%\"*}"; echo '{"return": {}}'; }
+registers() { echo '{"return": "RIP=10 HLT=1\r\n"}'; }
 greet() { echo '{"QMP": {"version": {}, "capabilities": []}}'; heard; echo '{"return": {}}'; heard; echo '{"return": {}}'; }
 say() { printf '%s\r\n' "$*" >>"$serial"; }
 off() { echo '{"event": "SHUTDOWN", "data": {"guest": true, "reason": "'"$1"'"}}'; hang; }
-hang() { while heard; do case $line in *quit*) exit 0 ;; *screendump*) picture ;; esac; done; }
-button() { while heard; do case $line in *system_powerdown*) off guest-shutdown ;; *quit*) exit 0 ;; *screendump*) picture ;; esac; done; }
+hang() { while heard; do case $line in *quit*) exit 0 ;; *screendump*) picture ;; *registers*) registers ;; esac; done; }
+button() { while heard; do case $line in *system_powerdown*) off guest-shutdown ;; *quit*) exit 0 ;; *screendump*) picture ;; *registers*) registers ;; esac; done; }
 "#;
 
 /// A fake and the machine that it plays.
