@@ -277,6 +277,22 @@ impl Fake {
             .put(&format!("{dir}/carrier"), if link { "1\n" } else { "0\n" })
     }
 
+    /// A system whose `/` is the first partition of `vda`, which begins at that sector, and has an MBR with a signature.
+    pub(crate) fn system(&self, start: u64) -> &Self {
+        self.disk("vda", 0, 16)
+            .put("proc/self/mountinfo", "1 0 252:1 / / rw - xfs x rw\n2 1 252:2 / /boot rw - xfs x rw\n")
+            .put("sys/block/vda/vda1/partition", "1\n")
+            .put("sys/block/vda/vda1/start", &format!("{start}\n"))
+            .put("sys/block/vda/vda1/size", "4096\n")
+            .put("sys/dev/block/x", "");
+        let (part, link) = (self.root().join("sys/block/vda/vda1"), self.root().join("sys/dev/block/252:1"));
+        std::os::unix::fs::symlink(part, link).unwrap();
+        let mut sector = [0; 512];
+        sector[440..444].copy_from_slice(&[1, 2, 3, 4]);
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        self.on_disk("vda", &sector)
+    }
+
     /// What lies on a disk.
     pub(crate) fn on_disk(&self, name: &str, bytes: &[u8]) -> &Self {
         let device =

@@ -35,7 +35,7 @@ fn built(dir: &Path, layout: &str, more: &[&str]) -> (Project, PathBuf) {
     std::os::unix::fs::symlink(cloud(layout), dir.join("cloud.qcow2")).unwrap();
     let change = |file: String| file.replace("[base]\n", "[base]\nimage = \"cloud.qcow2\"\n");
     let project = Project::new(dir, EL9, change).with_stand_ins();
-    let image = project.build("lb", &[&["--format", "qcow2", "--size", "8G"], more].concat());
+    let image = project.build("lb", &[&["--format", "qcow2", "--size", "12G"], more].concat());
     (project, image)
 }
 
@@ -130,10 +130,10 @@ fn adopted(layout: &str, firmware: &str) {
         ["--firmware", firmware, "--mac", LB1, "--install", "--until", "host lb1", "--until", "login:"];
     let (said, disk) = boot(&project, &image, &words);
     assert!(said.contains("this machine is lb1 now"), "{said}");
-    // Root has 2.5 GiB in the vendor's image, and grows up to the payload near the end of 8 GiB.
+    // Root has 2.5 GiB in the vendor's image, and grows up to the payload near the end of 12 GiB.
     role_is_up(&said);
     let mib = root_mib(&said);
-    assert!(mib > 6000, "root has {mib} MiB");
+    assert!(mib > 10_000, "root has {mib} MiB");
     for name in ["lb1", "lb2"] {
         assert!(
             archive(&disk, name).iter().all(|byte| *byte == 0),
@@ -142,7 +142,34 @@ fn adopted(layout: &str, firmware: &str) {
     }
     let check = Command::new("qemu-img").args(["check", "-f", "qcow2"]).arg(&disk).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    is_spared(&project, &disk, firmware);
     done(&disk);
+}
+
+/// An install medium that may wipe whatever lies on the disk does not wipe this one: a node of its cluster lies there.
+fn is_spared(project: &Project, disk: &Path, firmware: &str) {
+    let path = project.dir.join("cluster.toml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let lb1 = "address = \"192.168.31.81\"";
+    let any = file.replace(lb1, &format!("{lb1}\nwipe = \"any\""));
+    assert_ne!(file, any);
+    std::fs::write(&path, any).unwrap();
+    let medium = project.build("lb", &["--output", "install.iso"]);
+    let disc = format!("file={},format=qcow2,unchanged", disk.display());
+    let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    kiln.arg("boot").arg(medium).args([
+        "--install",
+        "--firmware",
+        firmware,
+        "--mac",
+        LB1,
+        "--memory",
+        "2048",
+    ]);
+    kiln.args(["--disk", &disc, "--expect", "refused", "--until", "carries lb1, installed from"]);
+    let out = kiln.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{said}");
 }
 
 #[test]

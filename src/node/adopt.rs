@@ -2,7 +2,8 @@
 //!
 //! Each step may be cut short by the power and is done again: the node's files are laid down while the machine would start nothing
 //! of it; then it is noted that they lie there; then the archives of all nodes are wiped from the payload's volume, or what was
-//! kept of the seed is removed; then the machine is the node, and starts anew as it. A machine that is unknown is left as it is.
+//! kept of the seed is removed; then the disk gets kiln's record; then the machine is the node, and starts anew as it. A machine that
+//! is unknown is left as it is.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use serde::{Deserialize, Serialize};
 
+use super::disk::SystemDisk;
+use super::disk::record::{Record, State};
 use super::identity::Machine;
 use super::layer::Layer;
 use super::prepare::{NodeFile, node_file};
@@ -117,6 +120,7 @@ pub fn adopt(
             wipe(&volume.device, manifest.spread, progress)?;
         }
     }
+    note_on_disk(root, &node, &manifest, progress);
     // The target first: a machine that is noted as adopted starts what it is told to start.
     target(root, "/usr/lib/systemd/system/multi-user.target")?;
     replace(&at(ADOPTED), format!("{} {}\n", node.name, manifest.label).as_bytes(), 0o644)?;
@@ -176,6 +180,30 @@ fn lay_down(
     hands.set_up(&script, "system", volume)?;
     layer.sync()?;
     Ok(node)
+}
+
+/// Writes kiln's record to the system's disk, by which an install medium knows that a node lies there. A disk that cannot have it is
+/// a node's all the same: that is said.
+fn note_on_disk(root: &Path, node: &NodeFile, manifest: &Manifest, progress: &dyn Progress) {
+    let noted = SystemDisk::find(root).and_then(|disk| {
+        let name: HostName =
+            node.name.parse().map_err(|rule| Error::input(format!("{}: {rule}", node.name)))?;
+        disk.mark(root, |table| Record {
+            cluster: manifest.cluster.clone(),
+            authority: manifest.authority,
+            node: name,
+            folder: "/".to_owned(),
+            label: manifest.label.to_string(),
+            build_id: manifest.build_id,
+            state: State::Complete { table },
+        })
+    });
+    if let Err(why) = noted {
+        progress.warn(&format!(
+            "the disk has no record of {}, so an install medium with wipe = \"any\" would not spare it: {why}",
+            node.name
+        ));
+    }
 }
 
 fn placed(path: &Path) -> Option<Placed> {

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use super::*;
 use crate::cluster::types::Role;
 use crate::image::disk::volume_of;
+use crate::node::disk::record::TableId;
 use crate::progress::Silent;
 use crate::testing::{Fake, cluster, halves, payload, stub_elf, volume};
 
@@ -149,6 +150,31 @@ fn a_machine_becomes_its_node_and_the_others_secrets_go() {
     assert!(bench.holds("\"k8s-master1\""), "what is no secret stays");
     assert_eq!(bench.adopt().unwrap(), Outcome::Already);
     assert!(bench.steps.borrow().is_empty());
+}
+
+/// An install medium of this cluster, one with `wipe = "any"` too, must know that a node lies there.
+#[test]
+fn the_disk_tells_whose_it_is() {
+    let bench = Bench::new(Role::Master, "52:54:00:00:31:74");
+    bench.fake.system(2048);
+    let disk = || File::open(bench.fake.root().join("dev/vda")).unwrap();
+    *bench.cut.borrow_mut() = Some("unmount");
+    bench.adopt().unwrap_err();
+    assert_eq!(Record::read(&disk()), None, "it is no node yet");
+    *bench.cut.borrow_mut() = None;
+    bench.adopt().unwrap();
+    let record = Record::read(&disk()).expect("a record");
+    let manifest = Manifest::load(&bench.media.path().join("tree")).unwrap();
+    assert_eq!((record.node.to_string().as_str(), record.folder.as_str()), ("k8s-master2", "/"));
+    assert_eq!((&record.cluster, record.authority), (&manifest.cluster, manifest.authority));
+    assert_eq!((record.label, record.build_id), (manifest.label.to_string(), manifest.build_id));
+    let table = TableId::read(&disk()).unwrap();
+    assert_eq!(record.state, State::Complete { table });
+    // Where there is no room for it, the machine is its node without.
+    let bench = Bench::new(Role::Master, "52:54:00:00:31:74");
+    bench.fake.system(63);
+    assert!(matches!(bench.adopt().unwrap(), Outcome::Adopted(_)));
+    assert_eq!(Record::read(&File::open(bench.fake.root().join("dev/vda")).unwrap()), None);
 }
 
 #[test]

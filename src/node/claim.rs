@@ -101,7 +101,7 @@ impl Claim {
 }
 
 fn table(disk: &File, path: &Path) -> Result<TableId> {
-    TableId::read(disk).ok_or_else(|| {
+    TableId::of_gpt(disk).ok_or_else(|| {
         Error::input(format!("{} has no GUID partition table", path.display()))
             .hint("the installer was told to make one; its logs in /tmp say why it did not")
     })

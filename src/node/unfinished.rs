@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::answers::UNFINISHED;
 use super::child;
+use super::disk::SystemDisk;
 use super::disk::record::{Record, State, TableId};
 use crate::error::{Error, IoContext, Result};
 
@@ -56,32 +57,13 @@ pub fn release(root: &Path) -> Result<()> {
 
 /// Looks at the record of the disk that the system started from.
 pub fn look(root: &Path) -> Result<Standing> {
-    let disk = system_disk(root)?;
-    let path = root.join("dev").join(disk);
+    let path = SystemDisk::find(root)?.path(root);
     let file = File::open(&path).at("opening", &path)?;
     let table = TableId::read(&file);
     match Record::read(&file).map(|record| record.state) {
         Some(State::Complete { table: known }) if table.as_ref() == Some(&known) => Ok(Standing::Complete),
         _ => Ok(Standing::CutShort),
     }
-}
-
-/// The disk that `/` lies on, by proc(5) mountinfo and sysfs.
-fn system_disk(root: &Path) -> Result<String> {
-    let path = root.join("proc/self/mountinfo");
-    let table = fs::read_to_string(&path).at("reading", &path)?;
-    let number = table.lines().rev().find_map(|line| {
-        let mut fields = line.split(' ');
-        let number = fields.nth(2)?;
-        (fields.nth(1)? == "/").then(|| number.to_owned())
-    });
-    let unknown = || Error::input("the disk of the running system cannot be told");
-    let link = root.join("sys/dev/block").join(number.ok_or_else(unknown)?);
-    let part = fs::canonicalize(&link).at("looking at", &link)?;
-    // A partition lies in the folder of its disk.
-    let own = if part.join("partition").exists() { part.parent().unwrap_or(&part) } else { &part };
-    let name = own.file_name().ok_or_else(unknown)?;
-    Ok(name.to_string_lossy().replace('!', "/"))
 }
 
 fn without(text: &str) -> String {
@@ -153,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_systems_disk_is_that_of_its_partition() {
+    fn a_system_whose_disk_says_nothing_was_cut_short() {
         let fake = Fake::new();
         fake.put(
             "proc/self/mountinfo",
@@ -161,7 +143,6 @@ mod tests {
         );
         fake.put("sys/block/sda/sda3/partition", "3\n").put("sys/dev/block/x", "");
         symlink(fake.root().join("sys/block/sda/sda3"), fake.root().join("sys/dev/block/8:3")).unwrap();
-        assert_eq!(system_disk(fake.root()).unwrap(), "sda");
         fake.put("dev/sda", "");
         assert_eq!(look(fake.root()).unwrap(), Standing::CutShort);
         fake.put("proc/self/mountinfo", "1 0 0:20 / / rw - overlay overlay rw\n");

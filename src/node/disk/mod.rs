@@ -8,9 +8,11 @@ pub mod guard;
 mod list;
 pub mod record;
 mod rule;
+mod system;
 
 pub use list::list;
 pub use rule::{Choice, choose};
+pub use system::SystemDisk;
 
 use crate::cluster::storage::Bus;
 

@@ -47,13 +47,30 @@ pub enum State {
     },
 }
 
-/// Identifier of a GPT: its disk GUID, as hex digits in the order of the bytes.
+/// Identifier of a partition table: the disk GUID of a GPT, as hex digits in the order of the bytes, or the signature of an MBR,
+/// as `mbr-` and hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableId(String);
 
 impl TableId {
-    /// That of a disk; `None` if it has no GPT. The header lies in the second sector, whatever its size.
+    /// That of a disk; `None` if it has no table, or one without an identifier.
     pub fn read(disk: &File) -> Option<Self> {
+        Self::of_gpt(disk).or_else(|| Self::of_mbr(disk))
+    }
+
+    /// That of a disk with an MBR of its own, not one that protects a GPT. The signature lies before the table, at byte 440.
+    fn of_mbr(disk: &File) -> Option<Self> {
+        let mut sector = [0; 512];
+        disk.read_exact_at(&mut sector, 0).ok()?;
+        let signature = &sector[440..444];
+        let protects = (0..4).any(|row| sector[446 + 16 * row + 4] == 0xee);
+        let there = sector.ends_with(&[0x55, 0xaa]) && !protects && signature.iter().any(|byte| *byte != 0);
+        there
+            .then(|| Self(signature.iter().fold("mbr-".to_owned(), |text, byte| format!("{text}{byte:02x}"))))
+    }
+
+    /// That of a disk with a GPT; `None` if it has none. The header lies in the second sector, whatever its size.
+    pub fn of_gpt(disk: &File) -> Option<Self> {
         [512u64, 4096].into_iter().find_map(|sector| {
             let mut header = [0; 92];
             disk.read_exact_at(&mut header, sector).ok()?;
@@ -203,6 +220,23 @@ mod tests {
             disk.as_file().write_all_at(&[0xab; 16], sector + 56).unwrap();
             assert_eq!(TableId::read(disk.as_file()), Some(TableId("ab".repeat(16))));
         }
+    }
+
+    #[test]
+    fn an_mbr_is_known_by_its_signature() {
+        let disk = disk(1 << 20);
+        let put = |bytes: &[u8], at| disk.as_file().write_all_at(bytes, at).unwrap();
+        put(&[0x55, 0xaa], 510);
+        assert_eq!(TableId::read(disk.as_file()), None, "without a signature it could be any");
+        put(&[0xde, 0xad, 0, 1], 440);
+        assert_eq!(TableId::read(disk.as_file()), Some(TableId("mbr-dead0001".into())));
+        assert_eq!(TableId::of_gpt(disk.as_file()), None);
+        // One that protects a GPT, which is damaged.
+        put(&[0xee], 446 + 4);
+        assert_eq!(TableId::read(disk.as_file()), None);
+        put(&[0x83], 446 + 4);
+        put(&[0, 0], 510);
+        assert_eq!(TableId::read(disk.as_file()), None, "what lies at 440 is no signature then");
     }
 
     proptest! {
