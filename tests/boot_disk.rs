@@ -35,7 +35,7 @@ fn built(dir: &Path, layout: &str, more: &[&str]) -> (Project, PathBuf) {
     std::os::unix::fs::symlink(cloud(layout), dir.join("cloud.qcow2")).unwrap();
     let change = |file: String| file.replace("[base]\n", "[base]\nimage = \"cloud.qcow2\"\n");
     let project = Project::new(dir, EL9, change).with_stand_ins();
-    let image = project.build("lb", &[&["--format", "qcow2", "--size", "12G"], more].concat());
+    let image = project.build("lb", &[&["--format", "qcow2", "--size", "24G"], more].concat());
     (project, image)
 }
 
@@ -130,10 +130,10 @@ fn adopted(layout: &str, firmware: &str) {
         ["--firmware", firmware, "--mac", LB1, "--install", "--until", "host lb1", "--until", "login:"];
     let (said, disk) = boot(&project, &image, &words);
     assert!(said.contains("this machine is lb1 now"), "{said}");
-    // Root has 2.5 GiB in the vendor's image, and grows up to the payload near the end of 12 GiB.
+    // Root has 2.5 GiB in the vendor's image, and grows up to the payload near the end of 24 GiB.
     role_is_up(&said);
     let mib = root_mib(&said);
-    assert!(mib > 10_000, "root has {mib} MiB");
+    assert!(mib > 22_000, "root has {mib} MiB");
     for name in ["lb1", "lb2"] {
         assert!(
             archive(&disk, name).iter().all(|byte| *byte == 0),
