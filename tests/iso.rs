@@ -83,7 +83,7 @@ fn layouts_are_told_by_looking() {
     assert_eq!(layouts, [Layout::El7Isolinux, Layout::El9Isolinux, Layout::El10Grub]);
     let info = look(&base("el7")).unwrap();
     assert_eq!((info.label.as_str(), info.arch.as_str()), ("CentOS 7 x86_64", "x86_64"));
-    assert_eq!(info.version.as_deref(), Some("7"));
+    assert_eq!(info.tree.version.as_deref(), Some("7"));
 }
 
 #[test]

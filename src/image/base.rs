@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::treeinfo::TreeInfo;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::format::eltorito::{self, BootEntry, Platform};
@@ -49,10 +50,8 @@ pub struct BaseInfo {
     pub arch: String,
     /// Release as `.discinfo` words it.
     pub release: String,
-    /// Family and version from `.treeinfo`: `CentOS Stream`, `9`.
-    pub family: Option<String>,
-    /// See `family`.
-    pub version: Option<String>,
+    /// Family and version from `.treeinfo`.
+    pub tree: TreeInfo,
     /// Size of the file in bytes.
     pub size: u64,
     /// Size of the volume in bytes.
@@ -134,7 +133,7 @@ impl Base {
         let esp = esp(&iso, &system, gpt.as_ref(), efi)?;
         let layout = layout(&iso, bios, gpt.as_ref())?;
         let (release, arch) = discinfo(&iso)?;
-        let (family, version) = treeinfo(&iso)?;
+        let tree = treeinfo(&iso)?;
         let descriptors = file.read_vec_at(0, SYSTEM_AREA + DESCRIPTORS).at("reading", path)?;
         let info = BaseInfo {
             path: path.to_owned(),
@@ -142,8 +141,7 @@ impl Base {
             label: iso.label(),
             arch,
             release,
-            family,
-            version,
+            tree,
             size: meta.len(),
             fingerprint: Sha256::of(&descriptors),
             volume_size: u64::from(iso.volumes.primary.blocks()) * SECTOR,
@@ -275,18 +273,14 @@ fn discinfo(iso: &Iso<Arc<File>>) -> Result<(String, String)> {
     Ok((release, arch))
 }
 
-/// Family and version from `.treeinfo`, whose architecture must be right, too.
-fn treeinfo(iso: &Iso<Arc<File>>) -> Result<(Option<String>, Option<String>)> {
+/// `.treeinfo`, whose architecture must be right, too.
+fn treeinfo(iso: &Iso<Arc<File>>) -> Result<TreeInfo> {
     let text = iso.read_path("/.treeinfo", 1 << 20)?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let value = |key: &str| {
-        let mut pairs = text.lines().filter_map(|line| line.split_once('='));
-        pairs.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
-    };
-    if let Some(arch) = value("arch") {
-        foreign(".treeinfo", &arch)?;
+    let info = TreeInfo::parse(&String::from_utf8_lossy(&text));
+    if let Some(arch) = &info.arch {
+        foreign(".treeinfo", arch)?;
     }
-    Ok((value("family"), value("version")))
+    Ok(info)
 }
 
 fn foreign(file: &str, arch: &str) -> Result<()> {

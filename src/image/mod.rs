@@ -14,6 +14,7 @@ pub mod pxe;
 pub mod seed;
 mod staging;
 mod stream;
+pub mod treeinfo;
 pub mod volume;
 
 use std::collections::BTreeMap;

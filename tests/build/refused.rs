@@ -55,6 +55,10 @@ fn bases_that_are_none() {
     refused(&project, &MASTER, 2, &["base.iso", "not a regular file"]);
     std::fs::remove_dir(&base).unwrap();
 
+    put(&std::fs::read(bases::base("el10")).unwrap());
+    let of = "release = \"centos-stream-9\"";
+    refused(&project, &MASTER, 2, &["base.iso", "it is CentOS Stream 10", of, "kiln inspect"]);
+
     put(&good);
     let made = project.beside("made").join("x.iso");
     project.pass(&["build", "-p", "lb", "-o", made.to_str().unwrap()]);
@@ -65,6 +69,17 @@ fn bases_that_are_none() {
     refused(&project, &MASTER, 5, &["base.iso"]);
     project.edit("iso = \"base.iso\"\n", "");
     refused(&project, &MASTER, 2, &["`[base]` names no vendor medium"]);
+}
+
+#[test]
+fn a_base_of_another_vendor_is_told() {
+    let project = Project::new();
+    let told = "the base is CentOS Stream 9, and [base] says release";
+    let build = ["build", "-p", "lb"];
+    assert!(!project.pass(&build).err.contains(told));
+    project.edit("centos-stream-9", "rocky-9");
+    let run = project.pass(&build);
+    assert!(run.err.contains(told) && run.err.contains("rocky-9"), "{}", run.err);
 }
 
 #[test]

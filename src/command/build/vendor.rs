@@ -45,7 +45,12 @@ impl Vendor {
             Error::input(format!("{} names no base ISO", args.cluster.cluster.display()))
                 .hint("set `iso` in [base] to the path of the vendor's install ISO")
         })?;
-        let fingerprint = base::look(&iso)?.fingerprint;
+        let found = base::look(&iso)?;
+        let told = found.tree.is_release(loaded.cluster.base.release);
+        if let Some(told) = told.map_err(|error| error.context(format!("base {}", iso.display())))? {
+            report.warn(&told);
+        }
+        let fingerprint = found.fingerprint;
         report.step("resolving packages");
         let added = packages::check(&iso, &loaded.cluster, plan)?;
         let packages = packages::bill(&added);

@@ -21,6 +21,7 @@ use crate::format::iso9660::read::Iso;
 use crate::format::iso9660::tree::{Kind, Tree};
 use crate::format::read_at::ReadAt;
 use crate::image::menu::{self, Listed};
+use crate::image::treeinfo::TreeInfo;
 use boot::{Boot, Layout};
 use payload::KilnMedium;
 
@@ -186,11 +187,8 @@ fn base(iso: &Iso<&impl ReadAt>) -> Option<String> {
     let arch =
         discinfo.as_deref().and_then(|text| text.lines().nth(2)).map(|arch| format!(" ({})", arch.trim()));
     let treeinfo = small(iso, "/.treeinfo").unwrap_or_default();
-    let section = treeinfo.lines().skip_while(|line| line.trim() != "[general]").skip(1);
-    let mut general = section.take_while(|line| !line.starts_with('['));
-    let name = general
-        .find_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "name").map(|(_, name)| name));
-    let name = name.map(str::trim).or_else(|| discinfo.as_deref()?.lines().nth(1).map(str::trim))?;
+    let named = TreeInfo::parse(&treeinfo).name;
+    let name = named.as_deref().or_else(|| discinfo.as_deref()?.lines().nth(1).map(str::trim))?;
     Some(format!("{name}{}", arch.unwrap_or_default()))
 }
 
