@@ -21,7 +21,7 @@ use super::layer::Layer;
 use super::prepare::{NodeFile, node_file};
 use super::topic::replace;
 use super::verify::verify;
-use super::{netfiles, place, seed};
+use super::{netfiles, place, release, seed};
 use crate::blob::Blob;
 use crate::cluster::types::HostName;
 use crate::digest::Sha256;
@@ -136,6 +136,7 @@ fn lay_down(
     seed_wait: Duration,
     (hands, progress): (&dyn Hands, &dyn Progress),
 ) -> Result<NodeFile> {
+    release::check(root, manifest.release)?;
     progress.step("finding out which node this is");
     let mut machine = Machine::look(root)?;
     if machine.asked_node.is_none() {

@@ -184,6 +184,11 @@ fn an_unknown_machine_is_left_as_it_is() {
     assert!(error.to_string().contains("no node of cluster prod is this machine"), "{error}");
     assert_eq!((bench.target().as_str(), bench.read("etc/hostname").as_str()), ("", ""));
     assert!(bench.holds("key of k8s-master1\n"));
+    // Another release than the image was built on.
+    bench.fake.put("etc/os-release", "ID=\"centos\"\nVERSION_ID=\"8\"\n");
+    assert!(bench.adopt().unwrap_err().to_string().contains("the system that runs here is centos 8"));
+    assert_eq!(bench.target(), "");
+    bench.fake.put("etc/os-release", "ID=\"centos\"\nVERSION_ID=\"9\"\n");
     // The hypervisor says who it is.
     bench.fake.put("sys/firmware/qemu_fw_cfg/by_name/opt/kiln/node/raw", "k8s-master3");
     assert!(matches!(bench.adopt().unwrap(), Outcome::Adopted(node) if node.name == "k8s-master3"));

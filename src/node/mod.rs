@@ -25,6 +25,7 @@ pub mod place;
 pub mod preflight;
 pub mod prepare;
 pub mod probe_disk;
+pub mod release;
 pub mod seed;
 pub mod source;
 pub mod status;

@@ -17,8 +17,8 @@ use super::disk::guard::{self, Case, Lost, Target, Verdict};
 use super::disk::{self, Choice, Disk};
 use super::identity::{Found, Machine};
 use super::preflight::{self, Finding, Hands, Subject};
-use super::seed;
 use super::verify::{Verified, verify};
+use super::{release, seed};
 use crate::cluster::types::HostName;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
@@ -129,6 +129,7 @@ pub fn prepare(options: &Options<'_>, operator: &dyn Operator, progress: &dyn Pr
     let Options { media, out, root, .. } = *options;
     let mut manifest = Manifest::load(media)?;
     clear(out)?;
+    release::check(root, manifest.release)?;
     progress.step("finding out which node this is");
     let mut machine = Machine::look(root)?;
     if let Some(name) = options.node {

@@ -42,6 +42,23 @@ fn ready(outcome: Result<Outcome>) -> Prepared {
 }
 
 #[test]
+fn an_installer_of_another_release_is_refused_before_anything_is_answered() {
+    let (media, out, fake) = (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
+    fake.nic("eth0", "52:54:00:00:31:71", true).disk("vda", 0, 40);
+    fake.put("etc/os-release", "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"10.1\"\n");
+    let error = run(&options(media.path(), out.path(), &fake)).unwrap_err();
+    assert!(
+        error.to_string().contains("is rocky 10.1, and this medium was built for centos-stream-9"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+    let disk = fs::File::open(fake.root().join("dev/vda")).unwrap();
+    assert_eq!(Record::read(&disk), None);
+    fake.put("etc/os-release", "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.6\"\n");
+    ready(run(&options(media.path(), out.path(), &fake)));
+}
+
+#[test]
 fn a_known_machine_gets_its_answers() {
     let (media, out, fake) = (medium(&cluster(), Role::Master), tempfile::tempdir().unwrap(), Fake::new());
     fake.nic("eth0", "52:54:00:00:31:71", true).disk("vda", 0, 40).disk("vdb", 16, 80);
