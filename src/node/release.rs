@@ -11,29 +11,47 @@ use crate::error::{Error, Result};
 /// Words of `ID` and `ID_LIKE` by which a system is an Enterprise Linux or says that it is like one.
 const LIKE: [&str; 3] = ["rhel", "centos", "fedora"];
 
+/// What a system says it is.
+#[derive(Debug, Default)]
+pub struct OsRelease {
+    /// `ID`: `rocky`
+    pub id: String,
+    /// `ID_LIKE`: `rhel centos fedora`
+    pub like: String,
+    /// `VERSION_ID`: `9.3`
+    pub version: String,
+}
+
+impl OsRelease {
+    /// Reads it; what is not there is empty.
+    pub fn read(root: &Path) -> Self {
+        let text = ["etc/os-release", "usr/lib/os-release"]
+            .iter()
+            .find_map(|path| fs::read_to_string(root.join(path)).ok())
+            .unwrap_or_default();
+        let value = |key: &str| {
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
+            line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+        };
+        Self { id: value("ID"), like: value("ID_LIKE"), version: value("VERSION_ID") }
+    }
+}
+
 /// Refuses a system of another major version. One that is no Enterprise Linux, or says nothing, is let be.
 ///
 /// # Errors
 /// Of class input.
 pub fn check(root: &Path, release: Release) -> Result<()> {
-    let text = ["etc/os-release", "usr/lib/os-release"]
-        .iter()
-        .find_map(|path| fs::read_to_string(root.join(path)).ok())
-        .unwrap_or_default();
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
-        line.unwrap_or_default().trim_matches(|c| c == '"' || c == '\'')
-    };
-    let ids = format!("{} {}", value("ID"), value("ID_LIKE"));
+    let found = OsRelease::read(root);
+    let ids = format!("{} {}", found.id, found.like);
     if !ids.split_whitespace().any(|id| LIKE.contains(&id)) {
         return Ok(());
     }
-    let version = value("VERSION_ID");
-    let major = version.split('.').next().filter(|major| !major.is_empty());
+    let major = found.version.split('.').next().filter(|major| !major.is_empty());
     if major.is_none_or(|major| major.parse() == Ok(release.el)) {
         return Ok(());
     }
-    let (name, version) = (value("ID").escape_debug(), version.escape_debug());
+    let (name, version) = (found.id.escape_debug(), found.version.escape_debug());
     Err(Error::input(format!(
         "the system that runs here is {name} {version}, and this medium was built for {release}"
     ))

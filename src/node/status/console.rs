@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::{Level, NodeStatus};
 use crate::error::{IoContext as _, Result};
+use crate::node::release::OsRelease;
 
 /// agetty of util-linux 2.32 on reads every file of this folder.
 const ISSUE_D: &str = "etc/issue.d/kiln.issue";
@@ -18,18 +19,13 @@ const MARK: &str = "--- kiln ---";
 /// Writes the text above the login prompt, if it changed.
 pub fn issue(root: &Path, cluster: &str, status: &NodeStatus) -> Result<()> {
     let text = issue_text(cluster, status);
-    if root.join("etc/issue.d").is_dir() || !is_el7(root) {
+    if root.join("etc/issue.d").is_dir() || OsRelease::read(root).version != "7" {
         return replace(&root.join(ISSUE_D), &text);
     }
     let path = root.join(ISSUE);
     let there = std::fs::read_to_string(&path).unwrap_or_default();
     let above = there.split(MARK).next().unwrap_or_default().trim_end();
     replace(&path, &format!("{above}\n\n{MARK}\n{text}"))
-}
-
-fn is_el7(root: &Path) -> bool {
-    let text = std::fs::read_to_string(root.join("etc/os-release")).unwrap_or_default();
-    text.lines().any(|line| line.trim_end_matches('"').replace('"', "") == "VERSION_ID=7")
 }
 
 fn replace(path: &Path, text: &str) -> Result<()> {
