@@ -112,6 +112,9 @@ mod tests {
             "processor 0 runs, now at 0xffffffef00000020 (code of the firmware)"
         );
         assert_eq!(told(&[(1, 1)], &[(1, 0)]), "processor 0 runs, now at 0x1");
+        // Before long mode.
+        let reset = "CPU#0\r\nEIP=0000fff0 EFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=0\r\n";
+        assert_eq!(tell(&read(reset), &read(reset)), "processor 0 stands at 0xfff0");
     }
 
     #[test]

@@ -15,13 +15,13 @@ use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use serde::{Deserialize, Serialize};
 
 use super::disk::SystemDisk;
-use super::disk::record::{Record, State};
+use super::disk::record::State;
 use super::identity::Machine;
 use super::layer::Layer;
 use super::prepare::{NodeFile, node_file};
 use super::topic::replace;
 use super::verify::verify;
-use super::{netfiles, place, release, seed};
+use super::{claim, netfiles, place, release, seed};
 use crate::blob::Blob;
 use crate::cluster::types::HostName;
 use crate::digest::Sha256;
@@ -186,19 +186,8 @@ fn lay_down(
 /// Writes kiln's record to the system's disk, by which an install medium knows that a node lies there. A disk that cannot have it is
 /// a node's all the same: that is said.
 fn note_on_disk(root: &Path, node: &NodeFile, manifest: &Manifest, progress: &dyn Progress) {
-    let noted = SystemDisk::find(root).and_then(|disk| {
-        let name: HostName =
-            node.name.parse().map_err(|rule| Error::input(format!("{}: {rule}", node.name)))?;
-        disk.mark(root, |table| Record {
-            cluster: manifest.cluster.clone(),
-            authority: manifest.authority,
-            node: name,
-            folder: "/".to_owned(),
-            label: manifest.label.to_string(),
-            build_id: manifest.build_id,
-            state: State::Complete { table },
-        })
-    });
+    let record = |table| claim::record(node, manifest.authority, "/", State::Complete { table });
+    let noted = SystemDisk::find(root).and_then(|disk| disk.mark(root, record));
     if let Err(why) = noted {
         progress.warn(&format!(
             "the disk has no record of {}, so an install medium with wipe = \"any\" would not spare it: {why}",

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use super::*;
 use crate::cluster::types::Role;
 use crate::image::disk::volume_of;
-use crate::node::disk::record::TableId;
+use crate::node::disk::record::{Record, TableId};
 use crate::progress::Silent;
 use crate::testing::{Fake, cluster, halves, payload, stub_elf, volume};
 

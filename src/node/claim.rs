@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::disk::Choice;
 use super::disk::record::{Record, State, TableId, before};
 use super::prepare::NodeFile;
-use crate::cluster::types::HostName;
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext, Result};
 use crate::payload::manifest::Manifest;
@@ -81,23 +80,24 @@ impl Claim {
         for claimed in self.disks.iter().rev() {
             let path: PathBuf = root.join("dev").join(&claimed.disk);
             let disk = File::open(&path).at("opening", &path)?;
-            let record = Record {
-                cluster: self.word(&self.node.cluster)?,
-                authority: self.authority,
-                node: self.word::<HostName>(&self.node.name)?,
-                folder: claimed.folder.clone(),
-                label: self.node.label.clone(),
-                build_id: self.node.build_id,
-                state: state(&disk, &path)?,
-            };
-            record.write(&path)?;
+            record(&self.node, self.authority, &claimed.folder, state(&disk, &path)?)?.write(&path)?;
         }
         Ok(())
     }
+}
 
-    fn word<T: std::str::FromStr<Err = String>>(&self, text: &str) -> Result<T> {
-        text.parse().map_err(|rule| Error::input(format!("{FILE}: {rule}")))
-    }
+/// The record of a node on the disk of that folder.
+pub(super) fn record(node: &NodeFile, authority: Sha256, folder: &str, state: State) -> Result<Record> {
+    let wrong = |rule| Error::input(format!("whose the disk is cannot be noted: {rule}"));
+    Ok(Record {
+        cluster: node.cluster.parse().map_err(wrong)?,
+        authority,
+        node: node.name.parse().map_err(wrong)?,
+        folder: folder.to_owned(),
+        label: node.label.clone(),
+        build_id: node.build_id,
+        state,
+    })
 }
 
 fn table(disk: &File, path: &Path) -> Result<TableId> {

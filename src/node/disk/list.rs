@@ -190,7 +190,18 @@ fn collect(root: &Path, sys: &Path, name: &str, depth: u32, all: &mut Vec<String
     }
 }
 
-/// What is mounted, by proc(5) mountinfo.
+/// What is mounted, in the order of mounting, by proc(5) mountinfo: numbers of devices and mount points.
+pub(super) fn mounts(root: &Path) -> Result<Vec<(String, String)>> {
+    let path = root.join("proc/self/mountinfo");
+    let table = fs::read_to_string(&path).at("reading", &path)?;
+    let mount = |line: &str| {
+        let mut fields = line.split(' ');
+        Some((fields.nth(2)?.to_owned(), fields.nth(1)?.to_owned()))
+    };
+    Ok(table.lines().filter_map(mount).collect())
+}
+
+/// What is mounted where, and the device of the medium.
 #[derive(Debug, Default)]
 struct Mounts {
     /// Mount points by the number of their device.
@@ -202,19 +213,16 @@ struct Mounts {
 impl Mounts {
     /// Without this table the medium itself could be taken for a disk, so it must be there.
     fn read(root: &Path, media: &Path) -> Result<Self> {
-        let path = root.join("proc/self/mountinfo");
-        let table = fs::read_to_string(&path).at("reading", &path)?;
+        let table = mounts(root)?;
         let real = fs::canonicalize(media).at("looking at", media)?;
         let mut mounts = Self::default();
         let mut longest = 0;
-        for line in table.lines() {
-            let mut fields = line.split(' ');
-            let (Some(number), Some(point)) = (fields.nth(2), fields.nth(1)) else { continue };
+        for (number, point) in table {
             // The mount that holds the medium has the longest path; of two with one path the last counts.
-            if real.starts_with(point) && point.len() >= longest {
-                (longest, mounts.medium) = (point.len(), Some(number.to_owned()));
+            if real.starts_with(&point) && point.len() >= longest {
+                (longest, mounts.medium) = (point.len(), Some(number.clone()));
             }
-            mounts.points.insert(number.to_owned(), point.to_owned());
+            mounts.points.insert(number, point);
         }
         Ok(mounts)
     }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::list::mounts;
 use super::record::{OFFSET, Record, SIZE, TableId};
 use crate::error::{Error, IoContext, Result};
 
@@ -28,13 +29,9 @@ impl SystemDisk {
     /// # Errors
     /// Input: `/` is not on a device of its own.
     pub fn find(root: &Path) -> Result<Self> {
-        let path = root.join("proc/self/mountinfo");
-        let table = fs::read_to_string(&path).at("reading", &path)?;
-        let number = table.lines().rev().find_map(|line| {
-            let mut fields = line.split(' ');
-            let number = fields.nth(2)?;
-            (fields.nth(1)? == "/").then(|| number.to_owned())
-        });
+        // Of two mounts with one path the last counts.
+        let number =
+            mounts(root)?.into_iter().rev().find(|(_, point)| point == "/").map(|(number, _)| number);
         let unknown = || Error::input("the disk of the running system cannot be told");
         let link = root.join("sys/dev/block").join(number.ok_or_else(unknown)?);
         let device = fs::canonicalize(&link).at("looking at", &link)?;
@@ -54,7 +51,7 @@ impl SystemDisk {
     ///
     /// # Errors
     /// Input: there is no room for it, or something else lies there; nothing was written then. I/O: it could not be written.
-    pub fn mark(&self, root: &Path, of: impl FnOnce(TableId) -> Record) -> Result<()> {
+    pub fn mark(&self, root: &Path, of: impl FnOnce(TableId) -> Result<Record>) -> Result<()> {
         let path = self.path(root);
         let no = |why: &str| Err(Error::input(format!("{} {why}", self.name)));
         if !self.parted {
@@ -73,7 +70,7 @@ impl SystemDisk {
         if there.iter().any(|byte| *byte != 0) && Record::read(&disk).is_none() {
             return no("holds something else in the gap before its first partition");
         }
-        of(table).write(&path)
+        of(table)?.write(&path)
     }
 
     /// Where its partitions lie, in bytes.

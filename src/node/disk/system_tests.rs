@@ -27,7 +27,7 @@ fn record(table: TableId) -> Record {
 }
 
 fn mark(fake: &Fake) -> Result<()> {
-    SystemDisk::find(fake.root()).unwrap().mark(fake.root(), record)
+    SystemDisk::find(fake.root()).unwrap().mark(fake.root(), |table| Ok(record(table)))
 }
 
 #[test]
